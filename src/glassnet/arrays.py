@@ -1,0 +1,91 @@
+"""Arrays at the door: one type for annotations, and the checks that every public function shares."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from glassnet.errors import GlassnetError, fault, type_fault
+
+__all__ = ["Array", "Seed", "as_floats", "as_matrix", "as_rows", "as_weights", "check_count"]
+
+Array = npt.NDArray[Any]
+"""A NumPy array of float32, float64 or (for complex-step derivatives) complex128."""
+
+Seed = int | np.random.Generator | None
+"""What `numpy.random.default_rng` takes: a seed, a generator, or None for a fresh one."""
+
+
+def as_floats(name: str, value: npt.ArrayLike) -> Array:
+    """Return `value` as an array of floats: float32, float64 and complex128 stay, all else becomes float64.
+
+    Raises GlassnetError for text and objects, NaN and infinity.
+    """
+    array = np.asarray(value)
+    if array.dtype.kind in "OUSMm":
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise type_fault(
+                name, "numbers", f"dtype {array.dtype}", "Text and categories: see glassnet.tables."
+            ) from error
+    elif array.dtype not in (np.float32, np.float64, np.complex128):
+        array = array.astype(np.float64)
+    if array.size and not np.isfinite(array.sum()) and not np.isfinite(array).all():
+        row = int(np.argwhere(~np.isfinite(array))[0][0]) if array.ndim else 0
+        raise fault(
+            name, "finite", f"NaN or infinity (first in row {row})", "Drop the row or fill the value in first."
+        )
+    return array
+
+
+def as_matrix(name: str, value: npt.ArrayLike, n_columns: int) -> Array:
+    """Return `value` as floats of shape (..., m, n_columns)."""
+    array = as_floats(name, value)
+    if array.ndim < 2 or array.shape[-1] != n_columns:
+        remedy = f"One row? {name}[None, :]." if array.shape == (n_columns,) else ""
+        if array.ndim == 1 and n_columns == 1:
+            remedy = f"One column? {name}[:, None]."
+        raise fault(name, f"(m, {n_columns})", array.shape, remedy)
+    return array
+
+
+def as_rows(X: npt.ArrayLike, Y: npt.ArrayLike, n_inputs: int, n_outputs: int) -> tuple[Array, Array]:
+    """Return X (..., m, n_inputs) and Y (..., m, n_outputs) as floats with equally many rows."""
+    inputs = as_matrix("X", X, n_inputs)
+    targets = np.asarray(Y)
+    if targets.ndim == 1 and n_outputs > 1:
+        raise fault(
+            "Y", f"(m, {n_outputs})", targets.shape, "Class labels? glassnet.one_hot(y) makes them rows of 0 and 1."
+        )
+    targets = as_matrix("Y", targets, n_outputs)
+    if inputs.shape[-2] != targets.shape[-2]:
+        raise GlassnetError(
+            f"X and Y must have equally many rows, received {inputs.shape[-2]} and {targets.shape[-2]}."
+        )
+    if inputs.shape[-2] == 0:
+        raise GlassnetError("X must have at least one row, received none.")
+    return inputs, targets
+
+
+def as_weights(sample_weight: npt.ArrayLike | None, m: int) -> Array | None:
+    """Return sample weights as (m,) floats, none negative and not all zero; None stays None (all equal)."""
+    if sample_weight is None:
+        return None
+    weights = as_floats("sample_weight", sample_weight)
+    if weights.shape != (m,):
+        raise fault("sample_weight", f"({m},)", weights.shape, "One weight a row of X.")
+    if weights.min() < 0 or weights.sum() <= 0:
+        raise fault("sample_weight", "at least 0 with a positive sum", f"a sum of {weights.sum():g}")
+    return weights
+
+
+def check_count(name: str, value: object, least: int = 1) -> int:
+    """Return `value` as an int of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise type_fault(name, f"a whole number of at least {least}", repr(value))
+    if value < least:
+        raise fault(name, f"at least {least}", int(value))
+    return int(value)

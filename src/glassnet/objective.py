@@ -1,0 +1,187 @@
+"""The objective, written once: what every solver and every batch size minimises.
+
+    J(theta) = sum_i w_i loss_i / sum_i w_i  +  l1 |W|_1  +  l2/2 |W|^2
+
+loss_i is the sum over the outputs of sample i; the penalties see weights, never biases. A mini-batch estimates the
+first term; the penalty is never divided by the size of the batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from glassnet import losses
+from glassnet.arrays import Array, Seed, as_matrix, as_rows, as_weights
+from glassnet.engines import Engine, get_engine
+from glassnet.errors import fault
+from glassnet.layers import Mode, Noise
+from glassnet.losses import Loss, LossLike
+from glassnet.network import PREDICT, Network, Trace
+
+__all__ = ["Objective"]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A network, a loss and a penalty: `value_and_grad(theta, X, Y)`.
+
+    `loss` is a name, a `Loss`, or your own pair `(value, slope)`. Raises GlassnetError where the output activation can
+    leave the domain of the loss (tanh outputs under a cross-entropy), and for negative penalties.
+
+    >>> import numpy as np
+    >>> from glassnet import Dense, Network
+    >>> objective = Objective(Network(1, [Dense(1)]), "squared_error", l2=0.5)
+    >>> theta = np.array([2.0, 0.0])                      # the line 2 x + 0
+    >>> J, gradient = objective.value_and_grad(theta, [[1.0]], [[1.0]])
+    >>> float(J), gradient                                # (2 - 1)^2 / 2 + 0.5/2 * 2^2;  (2 - 1) x + 0.5 * 2
+    (1.5, array([2., 1.]))
+    """
+
+    net: Network
+    loss: LossLike
+    l1: float = field(default=0.0, kw_only=True)
+    l2: float = field(default=0.0, kw_only=True)
+    engine: str = field(default="auto", kw_only=True)
+
+    def __post_init__(self) -> None:
+        for name, strength in (("l1", self.l1), ("l2", self.l2)):
+            if not 0 <= strength < np.inf:
+                raise fault(name, "at least 0 and finite", strength)
+        output = self.net.layers[-1].function
+        self.loss_record.check_output(output.range, output.name)
+        get_engine(self.engine)
+
+    @cached_property
+    def loss_record(self) -> Loss:
+        """The loss with its functions."""
+        return losses.get(self.loss)
+
+    @cached_property
+    def run_on(self) -> Engine:
+        """The engine that evaluates the network."""
+        return get_engine(self.engine)
+
+    @cached_property
+    def matched(self) -> losses.Matched | None:
+        """The form of the loss in terms of z, where it belongs to the output activation."""
+        pair = self.loss_record.matched
+        return pair if pair is not None and pair.activation == self.net.output_activation else None
+
+    # ---- for everyone: checked ------------------------------------------------------------------------------------
+
+    def value(
+        self,
+        theta: Array,
+        X: npt.ArrayLike,
+        Y: npt.ArrayLike,
+        sample_weight: npt.ArrayLike | None = None,
+        *,
+        state: Array | None = None,
+        training: bool = False,
+        rng: Seed | Noise = None,
+    ) -> Array:
+        """Return J, a scalar for theta (P,) or (S,) for a stack (S, P). Arguments as in `value_and_grad`."""
+        rows, targets, weights = self.check(X, Y, sample_weight)
+        trace = self.run_on.forward(self.net, np.asarray(theta), rows, state, _mode(training, rng))
+        return self.data_term(trace, targets, weights) + self.penalty(np.asarray(theta))
+
+    def value_and_grad(
+        self,
+        theta: Array,
+        X: npt.ArrayLike,
+        Y: npt.ArrayLike,
+        sample_weight: npt.ArrayLike | None = None,
+        *,
+        state: Array | None = None,
+        training: bool = False,
+        rng: Seed | Noise = None,
+    ) -> tuple[Array, Array]:
+        """Return J and dJ/dtheta for X (m, d), Y (m, k), sample_weight (m,).
+
+        theta (P,) gives a scalar and (P,); a stack (S, P) gives (S,) and (S, P). `training` switches Dropout and
+        BatchNorm to training, with noise from `rng`; `state` holds BatchNorm's running statistics.
+
+        Raises GlassnetError for shapes that do not fit, NaN or infinity, and targets that the loss has no meaning for.
+        """
+        rows, targets, weights = self.check(X, Y, sample_weight)
+        J, grad, _ = self.evaluate(np.asarray(theta), rows, targets, weights, state, _mode(training, rng))
+        return J, grad
+
+    def residuals(self, theta: Array, X: npt.ArrayLike, Y: npt.ArrayLike) -> Array:
+        """Return a - y (m, k), the residuals that squared error sums; raises GlassnetError for another loss."""
+        if self.loss_record.name != "squared_error":
+            raise fault("the loss", "squared_error for residuals", self.loss_record.name)
+        rows, targets, _ = self.check(X, Y)
+        return self.run_on.forward(self.net, theta, rows, None, PREDICT).output - targets
+
+    def jacobian(self, theta: Array, X: npt.ArrayLike, *, state: Array | None = None) -> Array:
+        """Return the derivatives of the outputs by the parameters, (m, k, P)."""
+        return self.run_on.jacobian(self.net, theta, as_matrix("X", X, self.net.n_inputs), state)
+
+    def check(
+        self, X: npt.ArrayLike, Y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
+    ) -> tuple[Array, Array, Array | None]:
+        """Return X, Y and the weights as arrays of floats that fit together and fit the loss."""
+        rows, targets = as_rows(X, Y, self.net.n_inputs, self.net.n_outputs)
+        self.loss_record.check_targets(targets)
+        return rows, targets, as_weights(sample_weight, rows.shape[-2])
+
+    # ---- for loops: unchecked -------------------------------------------------------------------------------------
+
+    def evaluate(
+        self, theta: Array, X: Array, Y: Array, weights: Array | None, state: Array | None, mode: Mode
+    ) -> tuple[Array, Array, Trace]:
+        """Return J, dJ/dtheta and the trace for arrays that `check` has seen: the body of every training loop."""
+        trace = self.run_on.forward(self.net, theta, X, state, mode)
+        grad = self.run_on.backward(self.net, trace, self.delta(trace, Y, weights))
+        J = self.data_term(trace, Y, weights)
+        if self.l1 or self.l2:
+            J = J + self.penalty(theta)
+            self._add_penalty_gradient(theta, grad)
+        return J, grad, trace
+
+    def data_term(self, trace: Trace, Y: Array, weights: Array | None) -> Array:
+        """sum_i w_i loss_i / sum_i w_i, without the penalty."""
+        if self.matched is not None:
+            cost = self.matched.value(trace.z[-1], Y)
+        else:
+            cost = self.loss_record.value(trace.output, Y)
+        if weights is None:
+            return np.asarray(cost.sum(axis=(-1, -2)) / cost.shape[-2])
+        return np.asarray(cost.sum(axis=-1) @ (weights / weights.sum()))
+
+    def delta(self, trace: Trace, Y: Array, weights: Array | None) -> Array:
+        """dJ/dz_L (..., m, k): w_i / sum w times dL_i/dz_L, or times dL_i/da_L f'(z_L) where the pair does not match."""
+        z, a = trace.z[-1], trace.a[-1]
+        if self.matched is not None:
+            dZ = self.matched.delta(z, a, Y)
+        else:
+            dZ = self.net.layers[-1].function.pullback(z, a, self.loss_record.slope(a, Y))
+        m = dZ.shape[-2]
+        share = 1.0 / m if weights is None else (weights / weights.sum())[:, None]
+        return np.asarray(dZ * share).astype(a.dtype, copy=False)
+
+    def penalty(self, theta: Array) -> Array:
+        """l1 |W|_1 + l2/2 |W|^2, for each network of a stack."""
+        total = np.zeros(theta.shape[:-1], theta.dtype)
+        if self.l1 or self.l2:
+            for part in self.net.weight_slices:
+                W = theta[..., part]
+                total = total + self.l1 * np.maximum(W, -W).sum(axis=-1) + 0.5 * self.l2 * (W * W).sum(axis=-1)
+        return total
+
+    def _add_penalty_gradient(self, theta: Array, grad: Array) -> None:
+        for part in self.net.weight_slices:
+            W = theta[..., part]
+            if self.l2:
+                grad[..., part] += self.l2 * W
+            if self.l1:
+                grad[..., part] += self.l1 * ((W > 0) * 1.0 - (W < 0) * 1.0).astype(W.dtype)
+
+
+def _mode(training: bool, rng: Seed | Noise) -> Mode:
+    return Mode(training, np.random.default_rng(rng) if isinstance(rng, int) else rng)
