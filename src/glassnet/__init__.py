@@ -1,8 +1,77 @@
 """glassnet: a neural network you can see through."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from glassnet import activations, initializers, losses, schedules
+from glassnet.callbacks import Checkpoint, EarlyStopping, Progress, ReduceOnPlateau, Request, TargetReached, TimeBudget
+from glassnet.datasets import load, one_hot
+from glassnet.errors import GlassnetError
 from glassnet.gradcheck import check_gradient
+from glassnet.history import History, Run
 from glassnet.layers import BatchNorm, Dense, Dropout, LayerNorm
+from glassnet.layout import Layout
 from glassnet.network import Network, Trace
 from glassnet.objective import Objective
+from glassnet.optimizers import SGD, AdaGrad, Adam, AdamW, ClipNorm, NAdam, RMSProp
+from glassnet.scores import accuracy, r2
+from glassnet.solvers import minimize
+from glassnet.training import train
+
+if TYPE_CHECKING:
+    from glassnet.estimators import MLPClassifier, MLPRegressor
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "SGD",
+    "AdaGrad",
+    "Adam",
+    "AdamW",
+    "BatchNorm",
+    "Checkpoint",
+    "ClipNorm",
+    "Dense",
+    "Dropout",
+    "EarlyStopping",
+    "GlassnetError",
+    "History",
+    "LayerNorm",
+    "Layout",
+    "MLPClassifier",
+    "MLPRegressor",
+    "NAdam",
+    "Network",
+    "Objective",
+    "Progress",
+    "RMSProp",
+    "ReduceOnPlateau",
+    "Request",
+    "Run",
+    "TargetReached",
+    "TimeBudget",
+    "Trace",
+    "accuracy",
+    "activations",
+    "check_gradient",
+    "initializers",
+    "load",
+    "losses",
+    "minimize",
+    "one_hot",
+    "r2",
+    "schedules",
+    "train",
+]
+
+ON_FIRST_USE = {
+    "MLPClassifier": "glassnet.estimators",
+    "MLPRegressor": "glassnet.estimators",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs more than NumPy when it is first asked for."""
+    if name not in ON_FIRST_USE:
+        raise AttributeError(f"module 'glassnet' has no attribute {name!r}")
+    return getattr(import_module(ON_FIRST_USE[name]), name)

@@ -54,7 +54,8 @@ class Activation:
 
     def pullback(self, z: Array, a: Array, dA: Array) -> Array:
         """Return dL/dz from dL/da: `dA * f'(z)`, or for a row-wise function the product with its Jacobian."""
-        return dA * self.df(z, a) if self.pull is None else self.pull(a, dA)
+        dZ: Array = dA * self.df(z, a) if self.pull is None else self.pull(a, dA)
+        return dZ
 
     @property
     def elementwise(self) -> bool:
@@ -202,7 +203,7 @@ def dsoftmax(z: Array, a: Array) -> Array:
 
 def pull_softmax(a: Array, dA: Array) -> Array:
     """dL/dz_j = a_j (dL/da_j - sum_i a_i dL/da_i)"""
-    return a * (dA - (a * dA).sum(axis=-1, keepdims=True))
+    return np.asarray(a * (dA - (a * dA).sum(axis=-1, keepdims=True)))
 
 
 @registry.remembered
@@ -258,7 +259,7 @@ def half_log_max(z: Array) -> float:
 
 @cache
 def _half_log_max(dtype: np.dtype[np.generic]) -> float:
-    return float(np.log(np.finfo(dtype if dtype.kind in "fc" else np.float64).max)) / 2 - 1.0
+    return float(np.log(np.finfo(np.float32 if dtype in (np.float32, np.complex64) else np.float64).max)) / 2 - 1.0
 
 
 def _fixed(activation: Activation) -> Callable[[], Activation]:

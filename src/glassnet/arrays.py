@@ -35,9 +35,7 @@ def as_floats(name: str, value: npt.ArrayLike) -> Array:
         array = array.astype(np.float64)
     if array.size and not np.isfinite(array.sum()) and not np.isfinite(array).all():
         row = int(np.argwhere(~np.isfinite(array))[0][0]) if array.ndim else 0
-        raise fault(
-            name, "finite", f"NaN or infinity (first in row {row})", "Drop the row or fill the value in first."
-        )
+        raise fault(name, "finite", f"NaN or infinity (first in row {row})", "Drop the row or fill the value in first.")
     return array
 
 

@@ -33,7 +33,7 @@ def central_differences(J: Function, theta: Array, step: float = 1e-5) -> Array:
         up, down = theta.copy(), theta.copy()
         up[i] += step
         down[i] -= step
-        return (J(up) - J(down)) / (up[i] - down[i])
+        return np.asarray((J(up) - J(down)) / (up[i] - down[i]))
 
     return np.array([entry(i) for i in range(theta.size)])
 
@@ -85,7 +85,9 @@ class GradientReport:
 
     def __str__(self) -> str:
         verdict = "right" if self.ok else "WRONG"
-        lines = [f"gradient {verdict}: worst relative error {self.error:.1e} ({self.method}, at most {self.tolerance:.0e})"]
+        lines = [
+            f"gradient {verdict}: worst relative error {self.error:.1e} ({self.method}, at most {self.tolerance:.0e})"
+        ]
         lines += [
             f"  {b.name:8} {b.shape!s:12} {b.error:.1e}  worst at {b.index}: computed {b.computed:.8g}, "
             f"expected {b.expected:.8g}"

@@ -38,9 +38,7 @@ class Initializer:
     draw: Draw
     options: tuple[tuple[str, float], ...] = ()
 
-    def __call__(
-        self, rng: np.random.Generator, fan_in: int, fan_out: int, shape: Shape | None = None
-    ) -> Array:
+    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int, shape: Shape | None = None) -> Array:
         """Draw values of the given shape, (fan_in, fan_out) unless another is asked for."""
         return self.draw(rng, fan_in, fan_out, (fan_in, fan_out) if shape is None else shape)
 

@@ -28,6 +28,7 @@ from glassnet.activations import Activation, ActivationLike
 from glassnet.arrays import Array, check_count
 from glassnet.errors import choose, fault
 from glassnet.initializers import InitializerLike
+from glassnet.records import Record
 
 __all__ = ["LAYERS", "BatchNorm", "Dense", "Dropout", "Layer", "LayerNorm", "Mode", "Noise", "from_dict"]
 
@@ -80,7 +81,7 @@ class Layer(Protocol):
 
 
 @dataclass(frozen=True)
-class Dense:
+class Dense(Record):
     """A fully connected layer: Z = A W + b with W (n_in, units) and b (units,), then A' = f(Z).
 
     `activation` is a name, an `Activation` or your own pair `(f, df)`. `weight_init="auto"` picks by the activation
@@ -134,17 +135,17 @@ class Dense:
         """Z = A W + b."""
         Z = A @ p["W"]
         if self.bias:
-            Z += p["b"][..., None, :]
+            Z += _row(p["b"])
         return Z, ()
 
     def backward(
         self, p: Parameters, A: Array, cache: Cache, dZ: Array, grads: Parameters, *, wants_dA: bool = True
     ) -> Array:
         """dW = A^T dZ, db = sum over samples of dZ, dA = dZ W^T."""
-        np.matmul(A.swapaxes(-1, -2), dZ, out=grads["W"])
+        np.matmul(A.mT, dZ, out=grads["W"])
         if self.bias:
             np.add.reduce(dZ, axis=-2, out=grads["b"])
-        return np.asarray(dZ @ p["W"].swapaxes(-1, -2)) if wants_dA else dZ
+        return np.asarray(dZ @ p["W"].mT) if wants_dA else dZ
 
     def to_dict(self) -> dict[str, object]:
         """Return the JSON form; raises GlassnetError for an activation of your own."""
@@ -181,8 +182,7 @@ class _SameShape:
     def init(self, rng: np.random.Generator, n_inputs: int) -> dict[str, Array]:
         """Start gamma at 1 and beta at 0."""
         return {
-            name: np.full(shape, 1.0 if name == "gamma" else 0.0)
-            for name, shape in self.parameters(n_inputs).items()
+            name: np.full(shape, 1.0 if name == "gamma" else 0.0) for name, shape in self.parameters(n_inputs).items()
         }
 
 
@@ -253,10 +253,10 @@ class BatchNorm(_SameShape):
                 stats[name][...] *= self.momentum
                 stats[name][...] += (1.0 - self.momentum) * batch[..., 0, :].real
         else:
-            mean, var = stats["mean"][..., None, :], stats["var"][..., None, :]
+            mean, var = _row(stats["mean"]), _row(stats["var"])
         scale = 1.0 / np.sqrt(var + self.eps)
         X = (A - mean) * scale
-        return p["gamma"][..., None, :] * X + p["beta"][..., None, :], (X, scale, mode.training)
+        return _row(p["gamma"]) * X + _row(p["beta"]), (X, scale, mode.training)
 
     def backward(
         self, p: Parameters, A: Array, cache: Cache, dZ: Array, grads: Parameters, *, wants_dA: bool = True
@@ -264,7 +264,7 @@ class BatchNorm(_SameShape):
         """dA = gamma scale (dZ - mean dZ - X mean(dZ X)); without the means where the statistics are given."""
         X, scale, from_batch = cache
         _norm_gradients(X, dZ, grads)
-        dX = dZ * p["gamma"][..., None, :]
+        dX = dZ * _row(p["gamma"])
         return _norm_pull(X, scale, dX, axis=-2) if from_batch else dX * scale
 
     def to_dict(self) -> dict[str, object]:
@@ -293,7 +293,7 @@ class LayerNorm(_SameShape):
         mean, var = _moments(A, axis=-1)
         scale = 1.0 / np.sqrt(var + self.eps)
         X = (A - mean) * scale
-        return p["gamma"][..., None, :] * X + p["beta"][..., None, :], (X, scale)
+        return _row(p["gamma"]) * X + _row(p["beta"]), (X, scale)
 
     def backward(
         self, p: Parameters, A: Array, cache: Cache, dZ: Array, grads: Parameters, *, wants_dA: bool = True
@@ -301,11 +301,16 @@ class LayerNorm(_SameShape):
         """dA = scale (dX - mean dX - X mean(dX X)) with dX = gamma dZ."""
         X, scale = cache
         _norm_gradients(X, dZ, grads)
-        return _norm_pull(X, scale, dZ * p["gamma"][..., None, :], axis=-1)
+        return _norm_pull(X, scale, dZ * _row(p["gamma"]), axis=-1)
 
     def to_dict(self) -> dict[str, object]:
         """Return the JSON form."""
         return {"layer": "LayerNorm", "eps": self.eps}
+
+
+def _row(v: Array) -> Array:
+    """Let a vector (n,), or one for each network of a stack (S, n), stand beside rows (..., m, n)."""
+    return v if v.ndim == 1 else v[..., None, :]
 
 
 def _moments(A: Array, axis: int) -> tuple[Array, Array]:

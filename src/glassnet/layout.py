@@ -15,12 +15,13 @@ import numpy.typing as npt
 
 from glassnet.arrays import Array
 from glassnet.errors import GlassnetError, fault
+from glassnet.records import Record
 
 __all__ = ["Layout"]
 
 
 @dataclass(frozen=True)
-class Layout:
+class Layout(Record):
     """Names and shapes of arrays that live one after the other in a vector (P,).
 
     >>> layout = Layout((("W", (2, 3)), ("b", (3,))))

@@ -11,7 +11,7 @@ probability. Any other pair of output and loss works through dL/da * f'(z).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from glassnet.activations import half_log_max, sigmoid, softplus, step
 from glassnet.arrays import Array
 from glassnet.errors import GlassnetError, fault, type_fault
 
-__all__ = ["LOSSES", "Loss", "LossLike", "Matched", "get"]
+__all__ = ["LOSSES", "Loss", "LossLike", "Matched", "get", "scaled"]
 
 TINY = 1e-30
 """What a probability is held above when it stands under a logarithm without its z (unmatched pairs only)."""
@@ -39,8 +39,8 @@ class Matched:
     """The same loss in terms of z for the output activation that it belongs to."""
 
     activation: str
-    value: Cost
-    """value(z, y): the cost of each output."""
+    value: Callable[[Array, Array, Array], Array]
+    """value(z, a, y): the cost of each output."""
     delta: Callable[[Array, Array, Array], Array]
     """delta(z, a, y) = dL/dz."""
 
@@ -80,7 +80,9 @@ class Loss:
         )
         least, most = Y.min(), Y.max()
         if least < low or most > high or (self.targets == "positive" and least <= 0):
-            wanted = {"unit": "in [0, 1]", "simplex": "in [0, 1] with rows that sum to 1"}.get(self.targets, self.targets)
+            wanted = {"unit": "in [0, 1]", "simplex": "in [0, 1] with rows that sum to 1"}.get(
+                self.targets, self.targets
+            )
             raise fault("Y", f"{wanted} for the loss {self.name}", f"values from {least:g} to {most:g}")
         if self.targets == "simplex" and np.abs(Y.sum(axis=-1) - 1.0).max() > 1e-6:
             raise fault(
@@ -102,14 +104,12 @@ def squared_error() -> Loss:
 
     def value(a: Array, y: Array) -> Array:
         r = a - y
-        return 0.5 * r * r
+        return np.asarray(0.5 * r * r)
 
     def slope(a: Array, y: Array) -> Array:
         return a - y
 
-    return Loss(
-        "squared_error", value, slope, analytic=True, matched=Matched("identity", value, lambda z, a, y: a - y)
-    )
+    return Loss("squared_error", value, slope, analytic=True, matched=Matched("identity", lambda z, a, y: value(a, y), lambda z, a, y: a - y))
 
 
 @registry.remembered
@@ -130,7 +130,7 @@ def huber(delta: float = 1.0) -> Loss:
         return q * (r - 0.5 * q)
 
     def slope(a: Array, y: Array) -> Array:
-        return np.maximum(np.minimum(a - y, delta), -delta)
+        return np.asarray(np.maximum(np.minimum(a - y, delta), -delta))
 
     return Loss("huber", value, slope, options=(("delta", delta),) * (delta != 1.0))
 
@@ -158,13 +158,13 @@ def poisson() -> Loss:
         return y * np.log(np.maximum(y, TINY)) - y
 
     def value(a: Array, y: Array) -> Array:
-        return a - y * np.log(np.maximum(a, TINY)) + constant(y)
+        return np.asarray(a - y * np.log(np.maximum(a, TINY)) + constant(y))
 
     def slope(a: Array, y: Array) -> Array:
         return 1.0 - y / np.maximum(a, TINY)
 
-    def value_z(z: Array, y: Array) -> Array:
-        return np.exp(np.minimum(z, half_log_max(z))) - y * z + constant(y)
+    def value_z(z: Array, a: Array, y: Array) -> Array:
+        return np.asarray(np.exp(np.minimum(z, half_log_max(z))) - y * z + constant(y))
 
     return Loss(
         "poisson", value, slope, "positive", "nonnegative", Matched("exp", value_z, lambda z, a, y: a - y), True
@@ -184,9 +184,9 @@ def gamma() -> Loss:
 
     def slope(a: Array, y: Array) -> Array:
         a = np.maximum(a, TINY**0.5)
-        return (a - y) / (a * a)
+        return np.asarray((a - y) / (a * a))
 
-    def value_z(z: Array, y: Array) -> Array:
+    def value_z(z: Array, a: Array, y: Array) -> Array:
         return ratio(z, y) - 1.0 - np.log(y) + z
 
     matched = Matched("exp", value_z, lambda z, a, y: 1.0 - ratio(z, y))
@@ -198,7 +198,7 @@ def cross_entropy(label_smoothing: float = 0.0) -> Loss:
     """Return the cross-entropy -sum_j y_j ln a_j over rows of class probabilities.
 
     With label smoothing e the target becomes (1 - e) y + e/k (Szegedy et al. 2016). With softmax outputs
-    -ln a_j = ln sum_i exp(z_i) - z_j, and delta = a - y.
+    -ln a_j = ln sum_i exp(z_i) - z_j, so that a probability that underflows still has its cost, and delta = a - y.
     """
     if not 0 <= label_smoothing < 1:
         raise fault("label_smoothing", "in [0, 1)", label_smoothing)
@@ -212,10 +212,12 @@ def cross_entropy(label_smoothing: float = 0.0) -> Loss:
     def slope(a: Array, y: Array) -> Array:
         return -smooth(y) / np.maximum(a, TINY)
 
-    def value_z(z: Array, y: Array) -> Array:
-        shifted = z - z.max(axis=-1, keepdims=True)
-        log_sum = np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-        return np.asarray(smooth(y) * (log_sum - shifted))
+    def value_z(z: Array, a: Array, y: Array) -> Array:
+        if a.min() > TINY:  # no probability is near underflow: its logarithm is exact, and cheap
+            return np.asarray(smooth(y) * -np.log(a))
+        # -ln a_j = ln sum_i exp(z_i) - z_j, where ln sum_i exp(z_i) = z_max - ln a_max and a_max is at least 1/k
+        log_sum_exp = z.max(axis=-1, keepdims=True) - np.log(a.max(axis=-1, keepdims=True))
+        return np.asarray(smooth(y) * (log_sum_exp - z))
 
     matched = Matched("softmax", value_z, lambda z, a, y: a - smooth(y))
     options = (("label_smoothing", label_smoothing),) * (label_smoothing != 0.0)
@@ -232,7 +234,7 @@ def binary_cross_entropy() -> Loss:
     def slope(a: Array, y: Array) -> Array:
         return (a - y) / np.maximum(a * (1.0 - a), TINY)
 
-    matched = Matched("sigmoid", lambda z, y: softplus(z) - y * z, lambda z, a, y: a - y)
+    matched = Matched("sigmoid", lambda z, a, y: softplus(z) - y * z, lambda z, a, y: a - y)
     return Loss("binary_cross_entropy", value, slope, "unit", "unit", matched, True)
 
 
@@ -257,8 +259,8 @@ def focal(gamma: float = 2.0) -> Loss:
         fall = -gamma * a**gamma / a * np.log(b) + a**gamma / b
         return y * rise + (1.0 - y) * fall
 
-    def value_z(z: Array, y: Array) -> Array:
-        a, b = sigmoid(z), sigmoid(-z)
+    def value_z(z: Array, a: Array, y: Array) -> Array:
+        b = sigmoid(-z)
         return y * b**gamma * softplus(-z) + (1.0 - y) * a**gamma * softplus(z)
 
     def delta(z: Array, a: Array, y: Array) -> Array:
@@ -269,6 +271,23 @@ def focal(gamma: float = 2.0) -> Loss:
 
     options = (("gamma", gamma),) * (gamma != 2.0)
     return Loss("focal", value, slope, "unit", "unit", Matched("sigmoid", value_z, delta), True, options)
+
+
+def scaled(loss: Loss, factor: float) -> Loss:
+    """Return the loss times a number, under the same name: for several outputs, 1/k makes the sum a mean.
+
+    >>> import numpy as np
+    >>> scaled(get("squared_error"), 0.5).slope(np.array([3.0]), np.array([1.0]))
+    array([1.])
+    """
+    if factor == 1.0:
+        return loss
+    pair = loss.matched
+    matched = pair and Matched(
+        pair.activation, lambda z, a, y: factor * pair.value(z, a, y), lambda z, a, y: factor * pair.delta(z, a, y)
+    )
+    value, slope = (lambda a, y: factor * loss.value(a, y)), (lambda a, y: factor * loss.slope(a, y))
+    return replace(loss, value=value, slope=slope, matched=matched)
 
 
 LOSSES: Mapping[str, Callable[..., Loss]] = {

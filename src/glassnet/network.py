@@ -6,9 +6,10 @@ networks; running statistics of BatchNorm are a second vector, `state` (Q,).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,15 +19,15 @@ from glassnet.arrays import Array, Seed, as_matrix, check_count
 from glassnet.errors import fault, type_fault
 from glassnet.layers import Layer, Mode, Noise
 from glassnet.layout import Layout
+from glassnet.records import Record
 
-__all__ = ["Network", "Trace"]
+__all__ = ["Network", "Trace", "Work"]
 
 PREDICT = Mode()
 NO_STATE = np.empty(0)
 
 
-@dataclass(frozen=True)
-class Trace:
+class Trace(NamedTuple):
     """Everything a forward pass computed: z[l] and a[l] for the layers l = 0 ... L, where a[0] = z[0] = X.
 
     `parameters` are the views of theta that each layer used, `caches` what the layers keep for the way back, `state`
@@ -45,8 +46,16 @@ class Trace:
         return self.a[-1]
 
 
+class Work(NamedTuple):
+    """Memory that a training loop uses again and again: the views of a theta that stays in place, and a gradient."""
+
+    parameters: tuple[dict[str, Array], ...]
+    grad: Array
+    grads: tuple[dict[str, Array], ...]
+
+
 @dataclass(frozen=True)
-class Network:
+class Network(Record):
     """A dense feed-forward network: `n_inputs` numbers in, then the layers.
 
     Parameters are named by layer, counted from 1: W1, b1 for a Dense first layer, gamma2, beta2 for a BatchNorm second.
@@ -105,12 +114,13 @@ class Network:
         return _layout(layer.statistics(n) for layer, n in zip(self.layers, self.sizes[:-1], strict=True))
 
     @cached_property
-    def _parameter_names(self) -> tuple[dict[str, str], ...]:
-        return _names(layer.parameters(n) for layer, n in zip(self.layers, self.sizes[:-1], strict=True))
+    def _parameter_parts(self) -> tuple[_Parts, ...]:
+        return _parts(self.layout, (layer.parameters(n) for layer, n in zip(self.layers, self.sizes[:-1], strict=True)))
 
     @cached_property
-    def _statistic_names(self) -> tuple[dict[str, str], ...]:
-        return _names(layer.statistics(n) for layer, n in zip(self.layers, self.sizes[:-1], strict=True))
+    def _statistic_parts(self) -> tuple[_Parts, ...]:
+        shapes = (layer.statistics(n) for layer, n in zip(self.layers, self.sizes[:-1], strict=True))
+        return _parts(self.state_layout, shapes)
 
     @property
     def n_parameters(self) -> int:
@@ -163,35 +173,56 @@ class Network:
         noise = np.random.default_rng(rng) if isinstance(rng, int) else rng
         return self.trace(theta, as_matrix("X", X, self.n_inputs), state, Mode(training, noise))
 
-    def trace(self, theta: Array, X: Array, state: Array | None = None, mode: Mode = PREDICT) -> Trace:
+    def trace(
+        self, theta: Array, X: Array, state: Array | None = None, mode: Mode = PREDICT, work: Work | None = None
+    ) -> Trace:
         """Do what `forward` does, for an X that has been checked before.
 
         z_l = layer_l(a_{l-1}),  a_l = f_l(z_l).
         """
-        parameters = self.split(theta)
-        lead = np.broadcast_shapes(theta.shape[:-1], X.shape[:-2]) if theta.ndim > 1 or X.ndim > 2 else ()
-        state = self._own_state(state, lead, theta.real.dtype)
-        stats = _split(self.state_layout, self._statistic_names, state)
+        parameters = self.split(theta) if work is None else work.parameters
+        state, stats = self._own_statistics(state, theta, X)
         A = X if theta.dtype.kind == "c" else X.astype(theta.dtype, copy=False)
         z, a, caches = [A], [A], []
-        for layer, p, s in zip(self.layers, parameters, stats, strict=True):
-            Z, cache = layer.forward(p, s, a[-1], mode)
+        for layer, f, p, s in zip(self.layers, self._functions, parameters, stats, strict=True):
+            Z, cache = layer.forward(p, s, A, mode)
+            A = f(Z)
             z.append(Z)
-            a.append(layer.function.f(Z))
+            a.append(A)
             caches.append(cache)
         return Trace(tuple(z), tuple(a), parameters, tuple(caches), state)
 
+    def work(self, theta: Array) -> Work:
+        """Return memory for a loop that moves this theta in place."""
+        grad = np.empty_like(theta)
+        return Work(self.split(theta), grad, self.split(grad))
+
     def split(self, theta: Array) -> tuple[dict[str, Array], ...]:
         """Return the views of theta layer by layer, under the layers' own names: ({"W": ..., "b": ...}, ...)."""
-        return _split(self.layout, self._parameter_names, theta)
+        return _split(self._parameter_parts, theta)
 
-    def _own_state(self, state: Array | None, lead: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
-        """Return a fresh copy of the running statistics (..., Q), so that the caller's are never changed."""
+    def _own_statistics(
+        self, state: Array | None, theta: Array, X: Array
+    ) -> tuple[Array, tuple[dict[str, Array], ...]]:
+        """Return a fresh copy of the running statistics (..., Q), so that the caller's are never changed, and views."""
+        size = self.state_layout.size
+        if size == 0:
+            return NO_STATE, self._no_statistics
         if state is None:
-            state = self.init_state(dtype) if self.state_layout.size else NO_STATE
-        if state.shape[-1] != self.state_layout.size:
-            raise fault("state", f"(..., {self.state_layout.size})", state.shape, "Take net.init_state().")
-        return np.array(np.broadcast_to(state, lead + state.shape[-1:])) if state.size else state
+            state = self.init_state(theta.real.dtype)
+        if state.shape[-1] != size:
+            raise fault("state", f"(..., {size})", state.shape, "Take net.init_state().")
+        lead = np.broadcast_shapes(theta.shape[:-1], X.shape[:-2], state.shape[:-1])
+        own = np.array(np.broadcast_to(state, (*lead, size)))
+        return own, _split(self._statistic_parts, own)
+
+    @cached_property
+    def _no_statistics(self) -> tuple[dict[str, Array], ...]:
+        return tuple({} for _ in self.layers)
+
+    @cached_property
+    def _functions(self) -> tuple[Callable[[Array], Array], ...]:
+        return tuple(layer.function.f for layer in self.layers)
 
     def to_dict(self) -> dict[str, object]:
         """Return the JSON form; raises GlassnetError where an activation is your own."""
@@ -211,10 +242,19 @@ def _layout(shapes: Iterable[layers.Shapes]) -> Layout:
     return Layout(tuple((f"{name}{l}", shape) for l, own in enumerate(shapes, 1) for name, shape in own.items()))
 
 
-def _names(shapes: Iterable[layers.Shapes]) -> tuple[dict[str, str], ...]:
-    return tuple({name: f"{name}{l}" for name in own} for l, own in enumerate(shapes, 1))
+_Parts = tuple[tuple[str, slice, tuple[int, ...]], ...]
 
 
-def _split(layout: Layout, names: tuple[dict[str, str], ...], vector: Array) -> tuple[dict[str, Array], ...]:
-    views = layout.views(vector) if layout.size else {}
-    return tuple({short: views[full] for short, full in own.items()} for own in names)
+def _parts(layout: Layout, shapes: Iterable[layers.Shapes]) -> tuple[_Parts, ...]:
+    """For each layer (its own name, slice of the vector, shape) of each array."""
+    return tuple(
+        tuple((name, layout.slices[f"{name}{l}"], shape) for name, shape in own.items())
+        for l, own in enumerate(shapes, 1)
+    )
+
+
+def _split(parts: tuple[_Parts, ...], vector: Array) -> tuple[dict[str, Array], ...]:
+    if vector.ndim == 1:
+        return tuple({name: vector[part].reshape(shape) for name, part, shape in own} for own in parts)
+    lead = vector.shape[:-1]
+    return tuple({name: vector[..., part].reshape(lead + shape) for name, part, shape in own} for own in parts)

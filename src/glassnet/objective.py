@@ -14,19 +14,20 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from glassnet import losses
+from glassnet import activations, losses
 from glassnet.arrays import Array, Seed, as_matrix, as_rows, as_weights
 from glassnet.engines import Engine, get_engine
 from glassnet.errors import fault
 from glassnet.layers import Mode, Noise
 from glassnet.losses import Loss, LossLike
-from glassnet.network import PREDICT, Network, Trace
+from glassnet.network import PREDICT, Network, Trace, Work
+from glassnet.records import Record
 
 __all__ = ["Objective"]
 
 
 @dataclass(frozen=True)
-class Objective:
+class Objective(Record):
     """A network, a loss and a penalty: `value_and_grad(theta, X, Y)`.
 
     `loss` is a name, a `Loss`, or your own pair `(value, slope)`. Raises GlassnetError where the output activation can
@@ -122,6 +123,35 @@ class Objective:
         """Return the derivatives of the outputs by the parameters, (m, k, P)."""
         return self.run_on.jacobian(self.net, theta, as_matrix("X", X, self.net.n_inputs), state)
 
+    def hessian_product(
+        self,
+        theta: Array,
+        direction: Array,
+        X: npt.ArrayLike,
+        Y: npt.ArrayLike,
+        sample_weight: npt.ArrayLike | None = None,
+        *,
+        training: bool = False,
+    ) -> Array:
+        """Return H v (P,) for the Hessian H of J at theta and a direction v (P,), without forming H.
+
+        H v = Im grad J(theta + i h v) / h: a complex step through the hand-written gradient, exact to rounding. Where
+        an activation or a loss is your own, and may not take complex numbers, the gradient is differenced instead.
+        """
+        data = self.check(X, Y, sample_weight)
+        mode = Mode(training)
+        if self._takes_complex:
+            shifted = theta + 1e-30j * direction
+            return np.asarray(self.evaluate(shifted, *data, None, mode)[1].imag / 1e-30)
+        h = 1e-6 / max(float(np.abs(direction).max()), 1e-300)
+        up, down = (self.evaluate(theta + s * h * direction, *data, None, mode)[1] for s in (1.0, -1.0))
+        return np.asarray((up - down) / (2.0 * h))
+
+    @cached_property
+    def _takes_complex(self) -> bool:
+        own = [layer.function for layer in self.net.layers if layer.function.name not in activations.ACTIVATIONS]
+        return not own and self.loss_record.name in losses.LOSSES and self.run_on.name == "numpy"
+
     def check(
         self, X: npt.ArrayLike, Y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
     ) -> tuple[Array, Array, Array | None]:
@@ -133,11 +163,21 @@ class Objective:
     # ---- for loops: unchecked -------------------------------------------------------------------------------------
 
     def evaluate(
-        self, theta: Array, X: Array, Y: Array, weights: Array | None, state: Array | None, mode: Mode
+        self,
+        theta: Array,
+        X: Array,
+        Y: Array,
+        weights: Array | None,
+        state: Array | None,
+        mode: Mode,
+        work: Work | None = None,
     ) -> tuple[Array, Array, Trace]:
-        """Return J, dJ/dtheta and the trace for arrays that `check` has seen: the body of every training loop."""
-        trace = self.run_on.forward(self.net, theta, X, state, mode)
-        grad = self.run_on.backward(self.net, trace, self.delta(trace, Y, weights))
+        """Return J, dJ/dtheta and the trace for arrays that `check` has seen: the body of every training loop.
+
+        With `work = net.work(theta)` the gradient is written into the same memory at every call.
+        """
+        trace = self.run_on.forward(self.net, theta, X, state, mode, work)
+        grad = self.run_on.backward(self.net, trace, self.delta(trace, Y, weights), work)
         J = self.data_term(trace, Y, weights)
         if self.l1 or self.l2:
             J = J + self.penalty(theta)
@@ -147,15 +187,15 @@ class Objective:
     def data_term(self, trace: Trace, Y: Array, weights: Array | None) -> Array:
         """sum_i w_i loss_i / sum_i w_i, without the penalty."""
         if self.matched is not None:
-            cost = self.matched.value(trace.z[-1], Y)
+            cost = self.matched.value(trace.z[-1], trace.output, Y)
         else:
             cost = self.loss_record.value(trace.output, Y)
         if weights is None:
-            return np.asarray(cost.sum(axis=(-1, -2)) / cost.shape[-2])
+            return np.asarray(np.add.reduce(cost, axis=(-1, -2)) / cost.shape[-2])
         return np.asarray(cost.sum(axis=-1) @ (weights / weights.sum()))
 
     def delta(self, trace: Trace, Y: Array, weights: Array | None) -> Array:
-        """dJ/dz_L (..., m, k): w_i / sum w times dL_i/dz_L, or times dL_i/da_L f'(z_L) where the pair does not match."""
+        """dJ/dz_L (..., m, k): w_i / sum w times dL_i/dz_L, which is dL_i/da_L f'(z_L) where the pair does not match."""
         z, a = trace.z[-1], trace.a[-1]
         if self.matched is not None:
             dZ = self.matched.delta(z, a, Y)

@@ -11,7 +11,7 @@ import numpy as np
 
 from glassnet.arrays import Array
 from glassnet.layers import Mode
-from glassnet.network import PREDICT, Network, Trace
+from glassnet.network import PREDICT, Network, Trace, Work
 
 __all__ = ["ReferenceEngine"]
 
@@ -21,14 +21,19 @@ class ReferenceEngine:
 
     name = "numpy"
 
-    def forward(self, net: Network, theta: Array, X: Array, state: Array | None, mode: Mode) -> Trace:
+    def forward(
+        self, net: Network, theta: Array, X: Array, state: Array | None, mode: Mode, work: Work | None = None
+    ) -> Trace:
         """Return every z and a."""
-        return net.trace(theta, X, state, mode)
+        return net.trace(theta, X, state, mode, work)
 
-    def backward(self, net: Network, trace: Trace, dZ: Array) -> Array:
+    def backward(self, net: Network, trace: Trace, dZ: Array, work: Work | None = None) -> Array:
         """Return dL/dtheta (..., P): the chain rule from the last layer to the first."""
-        grad = np.empty((*dZ.shape[:-2], net.n_parameters), dZ.dtype)
-        grads = net.split(grad)
+        if work is None:
+            grad = np.empty((*dZ.shape[:-2], net.n_parameters), dZ.dtype)
+            grads = net.split(grad)
+        else:
+            grad, grads = work.grad, work.grads
         for l in range(len(net.layers), 0, -1):
             p, cache, A = trace.parameters[l - 1], trace.caches[l - 1], trace.a[l - 1]
             dA = net.layers[l - 1].backward(p, A, cache, dZ, grads[l - 1], wants_dA=l > 1)

@@ -1,0 +1,5 @@
+"""scikit-learn estimators: they translate arguments, call `train` or `minimize`, and keep what came out."""
+
+from glassnet.estimators.mlp import MLPClassifier, MLPRegressor
+
+__all__ = ["MLPClassifier", "MLPRegressor"]

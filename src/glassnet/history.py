@@ -1,0 +1,130 @@
+"""What a run leaves behind: one row an epoch, and how and why it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from glassnet.arrays import Array
+from glassnet.errors import choose
+from glassnet.optimizers import RuleState
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["EpochRecord", "History", "Run", "Status"]
+
+Status = Literal["converged", "stopped", "completed", "diverged"]
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """What callbacks see after an epoch (or after an iteration of a solver).
+
+    `loss` is the mean of J over the epoch's batches, measured while theta moved; `scores` holds "validation_loss" and
+    the metrics. `gradient_norm` is that of the last batch. `seconds` counts from the start of the run. `theta` and
+    `state` are read-only: copy what is to be kept.
+    """
+
+    epoch: int
+    updates: int
+    loss: float
+    scores: Mapping[str, float]
+    learning_rate: float
+    gradient_norm: float
+    seconds: float
+    theta: Array
+    state: Array
+    epochs: int
+    """How many epochs the run may take."""
+
+    def row(self) -> dict[str, float]:
+        """Return the numbers of this epoch: a row of the history."""
+        return {
+            "epoch": self.epoch,
+            "updates": self.updates,
+            "loss": self.loss,
+            **self.scores,
+            "learning_rate": self.learning_rate,
+            "gradient_norm": self.gradient_norm,
+            "seconds": self.seconds,
+        }
+
+    @property
+    def default_monitor(self) -> str:
+        """The validation loss where there is one, else the loss."""
+        return "validation_loss" if "validation_loss" in self.scores else "loss"
+
+    def monitored(self, name: str | None) -> float:
+        """Return the number of that name; None is the default.
+
+        Raises GlassnetError for an unknown name.
+        """
+        numbers = {"loss": self.loss, **self.scores}
+        return choose("monitored number", name or self.default_monitor, numbers)
+
+
+@dataclass(frozen=True)
+class History:
+    """One row an epoch.
+
+    >>> history = History(({"epoch": 1, "loss": 0.7}, {"epoch": 2, "loss": 0.5}))
+    >>> history["loss"], len(history)
+    (array([0.7, 0.5]), 2)
+    """
+
+    rows: tuple[Mapping[str, float], ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        return tuple(self.rows[0]) if self.rows else ()
+
+    def __getitem__(self, column: str) -> Array:
+        """Return a column as an array (epochs,); raises GlassnetError for an unknown one."""
+        choose("column", column, dict.fromkeys(self.columns))
+        return np.array([row[column] for row in self.rows])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Mapping[str, float]]:
+        return iter(self.rows)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the history as a pandas data frame."""
+        import pandas as pd
+
+        return pd.DataFrame(list(self.rows))
+
+
+@dataclass(frozen=True)
+class Run:
+    """The end of a run: theta, how it ended and why.
+
+    `status`: "converged" (a target or a minimum was reached), "stopped" (a callback or the user ended it),
+    "completed" (all epochs were run) or "diverged" (the loss left the finite numbers; theta is the last good one).
+    """
+
+    theta: Array
+    state: Array
+    history: History
+    status: Status
+    reason: str
+    seconds: float
+    rule_state: RuleState = RuleState()
+    """What the rule remembers: pass it to `train` to go on where this run ended."""
+
+    @property
+    def loss(self) -> float:
+        """The loss of the last epoch; NaN where not one was finished."""
+        return float(self.history.rows[-1]["loss"]) if self.history.rows else float("nan")
+
+    def __repr__(self) -> str:
+        return (
+            f"Run(status={self.status!r}, epochs={len(self.history)}, loss={self.loss:.6g}, "
+            f"seconds={self.seconds:.2f}, reason={self.reason!r})"
+        )

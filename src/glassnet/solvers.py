@@ -1,0 +1,198 @@
+"""Solvers: SciPy's minimisers on the whole data set, every iteration recorded.
+
+They see the same objective as the mini-batch loop. Full-batch solvers need a J that does not change from call to
+call: Dropout is refused, BatchNorm uses the statistics of all rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from glassnet.arrays import Array, check_count
+from glassnet.callbacks import Request, start_all
+from glassnet.errors import GlassnetError, choose, fault
+from glassnet.history import EpochRecord, History, Run
+from glassnet.layers import BatchNorm, Dropout, Mode
+from glassnet.network import Network
+from glassnet.objective import Objective
+
+__all__ = ["METHODS", "minimize"]
+
+
+@dataclass(frozen=True)
+class _Method:
+    """SciPy's name of a method, its options, and whether it uses Hessian-vector products."""
+
+    scipy_name: str
+    options: Mapping[str, float]
+    hessian: bool = False
+
+
+# The gradient norm is tested by `minimize` itself, the same for all: SciPy's own tests are switched off.
+METHODS: Mapping[str, _Method] = {
+    "bfgs": _Method("BFGS", {"gtol": 0.0}),
+    "lbfgs": _Method("L-BFGS-B", {"gtol": 0.0, "ftol": 0.0, "maxcor": 10, "maxls": 50, "maxfun": 10**9}),
+    "cg": _Method("CG", {"gtol": 0.0}),
+    "newton-cg": _Method("Newton-CG", {"xtol": 0.0}, hessian=True),
+}
+"""Name -> method of every solver."""
+
+
+def minimize(
+    objective: Objective,
+    theta: Array,
+    X: npt.ArrayLike,
+    Y: npt.ArrayLike,
+    sample_weight: npt.ArrayLike | None = None,
+    *,
+    method: str = "lbfgs",
+    max_iter: int = 1000,
+    max_evaluations: int | None = None,
+    tolerance: float = 1e-6,
+    callbacks: Sequence[object] = (),
+    engine: str | None = None,
+) -> Run:
+    """Minimise J over all of X (m, d), Y (m, k) from theta (P,) with "bfgs", "lbfgs", "cg" or "newton-cg".
+
+    The run is "converged" when the largest entry of the gradient is at most `tolerance` or no step lowers J any more
+    (rounding is reached), "completed" after `max_iter` iterations or `max_evaluations` evaluations of J and its gradient
+    (an iteration is finished first). The history has a row an iteration, from the start
+    (epoch 0); `updates` counts evaluations of J.
+
+    Newton-CG uses exact Hessian-vector products (`Objective.hessian_product`). SciPy computes in float64; theta comes
+    back in its own dtype.
+
+    Raises GlassnetError for networks with Dropout, unknown methods and arguments that do not fit.
+
+    >>> import numpy as np
+    >>> from glassnet import Dense, Network
+    >>> X = np.linspace(-1, 1, 20)[:, None]
+    >>> objective = Objective(Network(1, [Dense(1)]), "squared_error")
+    >>> run = minimize(objective, np.zeros(2), X, 3 * X + 1, method="bfgs")
+    >>> run.status, run.theta.round(6)
+    ('converged', array([3., 1.]))
+    """
+    from scipy import optimize
+
+    chosen = choose("method", method, METHODS)
+    check_count("max_iter", max_iter)
+    if any(isinstance(layer, Dropout) and layer.rate for layer in objective.net.layers):
+        raise GlassnetError(f"{method} needs a loss that does not change from call to call; Dropout: use train(...).")
+    if theta.shape != (objective.net.n_parameters,) or theta.dtype.kind != "f":
+        raise fault("theta", f"floats ({objective.net.n_parameters},)", f"{theta.dtype} {theta.shape}")
+    objective = objective if engine is None else replace(objective, engine=engine)
+    watch = _Watch(objective, objective.check(X, Y, sample_weight), tolerance, callbacks, max_iter)
+    watch.max_evaluations = max_iter * 1000 if max_evaluations is None else check_count("max_evaluations", max_evaluations)
+    with np.errstate(over="ignore", invalid="ignore"):  # a line search may try a step that is far too long
+        watch.after_iteration(theta.astype(np.float64))
+        result = None
+        if watch.ending is None:
+            try:
+                result = optimize.minimize(
+                    watch.value_and_grad,
+                    theta.astype(np.float64),
+                    jac=True,
+                    hessp=watch.hessian_product if chosen.hessian else None,
+                    method=chosen.scipy_name,
+                    callback=watch.scipy_callback,
+                    options={**chosen.options, "maxiter": max_iter},
+                )
+            except KeyboardInterrupt:
+                watch.ending = Request("stopped", f"interrupted after iteration {len(watch.rows) - 1}")
+    return watch.run(theta.dtype, result)
+
+
+class _Watch:
+    """Counts, records and stops: the only thing that changes during a minimisation."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        data: tuple[Array, Array, Array | None],
+        tolerance: float,
+        callbacks: Sequence[object],
+        max_iter: int,
+    ) -> None:
+        self.objective, self.data, self.tolerance, self.max_iter = objective, data, tolerance, max_iter
+        self.watchers = start_all(callbacks)
+        self.begin = perf_counter()
+        self.evaluations = 0
+        self.max_evaluations = 0
+        self.rows: list[dict[str, float]] = []
+        self.ending: Request | None = None
+        self.last: tuple[Array, float, Array] | None = None
+        self.best: tuple[float, Array] = (np.inf, np.empty(0))
+
+    def value_and_grad(self, theta: Array) -> tuple[float, Array]:
+        self.evaluations += 1
+        J, grad, _ = self.objective.evaluate(theta, *self.data, None, Mode(training=True))
+        self.last = theta.copy(), float(J), grad
+        return float(J), grad
+
+    def hessian_product(self, theta: Array, direction: Array) -> Array:
+        return self.objective.hessian_product(theta, direction, *self.data, training=True)
+
+    def scipy_callback(self, intermediate_result: Any) -> None:
+        self.after_iteration(intermediate_result.x)
+        if self.ending is not None:
+            raise StopIteration
+
+    def after_iteration(self, theta: Array) -> None:
+        """Record a row, ask the callbacks, test the gradient."""
+        if self.last is None or not np.array_equal(self.last[0], theta):
+            self.value_and_grad(theta)
+        assert self.last is not None
+        _, J, grad = self.last
+        if J <= self.best[0]:
+            self.best = J, theta.copy()
+        record = EpochRecord(
+            epoch=len(self.rows),
+            updates=self.evaluations,
+            loss=J,
+            scores={},
+            learning_rate=1.0,
+            gradient_norm=float(np.sqrt(grad @ grad)),
+            seconds=perf_counter() - self.begin,
+            theta=theta,
+            state=batch_statistics(self.objective.net, theta, self.data[0]),
+            epochs=self.max_iter,
+        )
+        self.rows.append(record.row())
+        if not np.isfinite(J):
+            self.ending = Request("diverged", f"the loss is {J} in iteration {record.epoch}")
+        elif np.abs(grad).max() <= self.tolerance:
+            self.ending = Request("converged", f"the largest entry of the gradient is {np.abs(grad).max():.1e}")
+        elif self.evaluations >= self.max_evaluations:
+            self.ending = Request("completed", f"all {self.max_evaluations} evaluations of the loss were used")
+        for watcher in self.watchers:
+            request = watcher.after_epoch(record)
+            if self.ending is None and request is not None and request.stop is not None:
+                self.ending = request
+
+    def run(self, dtype: npt.DTypeLike, result: Any) -> Run:
+        ending, theta = self.ending, self.best[1]
+        if ending is None and result.nit >= self.max_iter:
+            ending = Request("completed", f"all {self.max_iter} iterations were run")
+        elif ending is None:
+            ending = Request("converged", f"no step lowers the loss any more ({str(result.message).strip()})")
+        for watcher in self.watchers:
+            wish = watcher.at_end()
+            theta = wish.theta if wish is not None and wish.theta is not None else theta
+        theta = theta.astype(dtype)
+        state = batch_statistics(self.objective.net, theta, self.data[0])
+        seconds = perf_counter() - self.begin
+        return Run(theta, state, History(tuple(self.rows)), ending.stop or "completed", ending.reason, seconds)
+
+
+def batch_statistics(net: Network, theta: Array, X: Array) -> Array:
+    """Return BatchNorm's statistics (Q,) measured on all rows of X (m, d)."""
+    if not net.state_layout.size:
+        return net.init_state(theta.dtype)
+    layers = [replace(layer, momentum=0.0) if isinstance(layer, BatchNorm) else layer for layer in net.layers]
+    return Network(net.n_inputs, layers).trace(theta, X, mode=Mode(training=True)).state

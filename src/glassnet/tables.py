@@ -1,0 +1,535 @@
+"""Table files in, numbers for a network out.
+
+`read_table` turns a file into a pandas frame, `split_target` names what is to be predicted, `task_of` says
+which kind of problem that is, `make_pipeline` puts encoders in front of an estimator. Every refusal is one
+line that names file, row or column. What a column is (number, category, text, date) is decided by skrub's
+cleaning rules in one function, `_cleaned`, so that summary, checks and pipeline agree.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from .errors import choose, fault, nearest, type_fault
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+__all__ = [
+    "CATEGORY_LIMIT",
+    "ColumnSummary",
+    "Split",
+    "TableSummary",
+    "Task",
+    "check_columns",
+    "make_pipeline",
+    "read_table",
+    "split_target",
+    "summarise",
+    "task_of",
+]
+
+Frame: TypeAlias = pd.DataFrame
+Column: TypeAlias = "pd.Series[Any]"
+Kind: TypeAlias = Literal["number", "category", "text", "date", "constant", "empty"]
+
+CATEGORY_LIMIT = 40
+"""Words with fewer different values than this are categories (one input each), with more they are text."""
+
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+# --- reading ---------------------------------------------------------------------------------------
+
+
+def read_table(path: str | Path) -> Frame:
+    """Read .csv (commas), .tsv (tabs), .jsonl or .ndjson (an object a line), .parquet; text also as .gz.
+
+    Text must be UTF-8, its first row the column names. Empty fields and the usual words for "missing" (NA,
+    NaN, null, ?) become missing values; dates stay text here: `summarise` and `make_pipeline` recognise them.
+    In .parquet, decimals become floats, durations seconds, and a pandas index is left out.
+
+    Raises `GlassnetError`, one line, for a file that is missing, a folder, of an unknown kind, empty, not
+    UTF-8, ragged, corrupt, with equal or empty column names, or with lists or objects as values.
+
+    >>> import pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "houses.csv")
+    >>> _ = path.write_text("rooms,city,price\\n3,Bonn,410\\n5,,650\\n")
+    >>> read_table(path)
+       rooms  city  price
+    0      3  Bonn    410
+    1      5   NaN    650
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise fault(str(path), "a table file", "a folder", f"Name a file in it: {', '.join(_READERS)}.")
+    if not path.exists():
+        raise fault(str(path), "an existing table file", "a path where nothing is", _neighbour(path))
+    zipped = path.suffix.lower() == ".gz"
+    ending = (path.with_suffix("") if zipped else path).suffix.lower()
+    reader = choose("table ending", ending, _TEXT_READERS if zipped else _READERS)
+    try:
+        data = path.read_bytes()
+        data = gzip.decompress(data) if zipped else data
+    except (OSError, EOFError, zlib.error) as error:
+        raise fault(str(path), "a readable file", str(error)) from error
+    frame = reader(data, str(path))
+    if frame.shape[0] == 0 or frame.shape[1] == 0:
+        received = f"{frame.shape[0]} rows"
+        raise fault(str(path), "a table with at least one row", received, "Is it only a header?")
+    return frame.reset_index(drop=True)
+
+
+def _neighbour(path: Path) -> str:
+    """Guess which file of the same folder was meant."""
+    if not path.parent.is_dir():
+        return f"The folder {path.parent} does not exist either."
+    guess = nearest(path.name, (other.name for other in path.parent.iterdir()))
+    return f"Did you mean {guess!r}?" if guess else ""
+
+
+def _decoded(data: bytes, name: str) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        received = f"byte 0x{data[error.start]:02x} in line {line}"
+        remedy = "Save it as UTF-8, for instance: iconv -f WINDOWS-1252 -t UTF-8 old > new"
+        raise fault(name, "text in UTF-8", received, remedy) from error
+
+
+def _separated(separator: str) -> Callable[[bytes, str], Frame]:
+    def read(data: bytes, name: str) -> Frame:
+        text = _decoded(data, name)
+        _check_rows(text, separator, name)
+        try:
+            # low_memory=False: types are decided by whole columns and not by pieces of them
+            return pd.read_csv(io.StringIO(text), sep=separator, low_memory=False, na_values=["?"], index_col=False)
+        except pd.errors.ParserError as error:
+            raise fault(name, "a table that can be read", " ".join(str(error).split())) from error
+
+    return read
+
+
+def _check_rows(text: str, separator: str, name: str) -> None:
+    """Demand rows as long as the header: pandas fills short ones up and shifts long ones, silently."""
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    header: list[str] = []
+    last_line = 0
+    try:
+        for row in rows:
+            line, last_line = last_line + 1, rows.line_num
+            if not header:
+                header = row
+                if header:
+                    _check_header(header, separator, name)
+            elif row and len(row) != len(header):
+                remedy = "A field that holds the separator or a line break needs quotation marks around it."
+                expected = f"{len(header)} fields in every row"
+                raise fault(name, expected, f"{len(row)} in line {line}", remedy)
+    except csv.Error as error:
+        raise fault(name, "a table that can be read", f"{error} in line {rows.line_num}") from error
+    if not header:
+        raise fault(name, "a table with a header and rows", "an empty file")
+
+
+def _check_header(header: Sequence[str], separator: str, name: str) -> None:
+    if len(header) == 1 and any(other in header[0] for other in ";\t|,"):
+        shown = {",": "commas", "\t": "tabs"}[separator]
+        remedy = "Convert it: pandas.read_csv(path, sep=';', decimal=',').to_csv(new_path, index=False)"
+        raise fault(name, f"separated by {shown}", f"the single column {header[0]!r}", remedy)
+    _check_names(header, name)
+
+
+def _check_names(names: Sequence[object], where: str) -> None:
+    """Column names are text, not empty, and no two are equal."""
+    seen = set()
+    for position, column in enumerate(names, start=1):
+        if not isinstance(column, str):
+            remedy = "frame.columns = [str(name) for name in frame.columns]"
+            raise type_fault(where, "a table whose column names are text", repr(column), remedy)
+        if not column.strip():
+            remedy = "Row numbers? Write the file without them: frame.to_csv(path, index=False)"
+            raise fault(where, "a table whose columns all have names", f"none for column {position}", remedy)
+        if column in seen:
+            remedy = "Rename one of them."
+            raise fault(where, "a table with different column names", f"{column!r} twice", remedy)
+        seen.add(column)
+
+
+def _json_lines(data: bytes, name: str) -> Frame:
+    records: list[dict[str, Any]] = []
+    for line, text in enumerate(_decoded(data, name).split("\n"), start=1):
+        if not text.strip():
+            continue
+        try:
+            record = json.loads(text)
+        except ValueError as error:
+            raise fault(name, "one JSON object a line", f"{error} in line {line}") from error
+        if not isinstance(record, dict):
+            received = f"{type(record).__name__} in line {line}"
+            raise fault(name, "one JSON object a line", received, 'Like {"rooms": 3, "price": 410}')
+        records.append(record)
+    if not records:
+        raise fault(name, "a table with at least one row", "an empty file")
+    frame = pd.DataFrame.from_records(records)
+    _check_names(list(frame.columns), name)
+    _check_plain(frame, name)
+    return frame
+
+
+def _parquet(data: bytes, name: str) -> Frame:
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    try:
+        table = pyarrow.parquet.ParquetFile(io.BytesIO(data)).read()
+        _check_names(table.schema.names, name)
+        for position, field in enumerate(table.schema):
+            if pa.types.is_decimal(field.type):
+                table = table.set_column(position, field.name, table.column(position).cast(pa.float64()))
+        frame: Frame = table.to_pandas(date_as_object=False)
+    except (pa.ArrowException, OSError) as error:
+        received = " ".join(str(error).split())
+        raise fault(name, "a parquet file", received, "Write it again: it is cut off or corrupt.") from error
+    for column in frame.select_dtypes("timedelta"):
+        frame[column] = frame[column].dt.total_seconds()
+    _check_plain(frame, name)
+    return frame
+
+
+def _check_plain(frame: Frame, where: str) -> None:
+    """Refuse cells that hold several values (lists, objects, bytes): no column of numbers comes of them."""
+    for name in frame.columns:
+        if frame[name].dtype != object:
+            continue
+        for row, value in enumerate(frame[name]):
+            if isinstance(value, list | tuple | dict | set | np.ndarray | bytes):
+                received = f"{type(value).__name__} in row {row} of column {name!r}"
+                remedy = "Spread it over columns of its own, or leave the column out."
+                raise fault(where, "a table of numbers, text and dates", received, remedy)
+
+
+_TEXT_READERS: dict[str, Callable[[bytes, str], Frame]] = {
+    ".csv": _separated(","),
+    ".tsv": _separated("\t"),
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
+}
+_READERS: dict[str, Callable[[bytes, str], Frame]] = {**_TEXT_READERS, ".parquet": _parquet}
+
+
+# --- what is to be predicted -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Features `X (m, d)`, target `y (m,)`; unpacks as `X, y`. `assumed`: the caller did not name it."""
+
+    X: Frame
+    y: Column
+    assumed: bool
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.X, self.y))
+
+
+def split_target(frame: Frame, target: str | None = None) -> Split:
+    """Part a table into features and target; without a name the last column is it, and `assumed` is True.
+
+    Raises `GlassnetError` for an unknown name, missing values in the target, or no feature column left.
+
+    >>> X, y = split_target(pd.DataFrame({"rooms": [3, 5], "price": [410, 650]}))
+    >>> list(X.columns), y.name
+    (['rooms'], 'price')
+    """
+    _check_frame(frame)
+    assumed = target is None
+    name = str(frame.columns[-1]) if target is None else target
+    choose("target column", name, dict.fromkeys(frame.columns))
+    if frame.shape[1] == 1:
+        raise fault("the table", "a target and at least one feature column", f"only {name!r}")
+    y = frame[name]
+    _check_complete(y, name)
+    return Split(frame.drop(columns=[name]), y, assumed)
+
+
+def _check_complete(y: Column, name: str) -> None:
+    missing = int(y.isna().sum())
+    if missing:
+        remedy = f"Leave those rows out: frame.dropna(subset=[{name!r}])"
+        raise fault(f"target {name!r}", "known in every row", f"{missing} of {len(y)} missing", remedy)
+
+
+@dataclass(frozen=True)
+class Task:
+    """Which problem a target poses, and why. `single`: classes with one row, too few to learn and test."""
+
+    kind: Literal["classification", "regression"]
+    why: str
+    n_classes: int | None = None
+    single: tuple[str, ...] = ()
+
+
+_TASKS = ("classification", "regression")
+_MANY_CLASSES = 20
+_ROWS_PER_CLASS = 5
+
+
+def task_of(y: Column, task: str | None = None) -> Task:
+    """Decide between classification and regression, or check the `task` that is asked for.
+
+    Text, categories and booleans are classes. Whole numbers are classes when there are two different ones, or
+    at most 20 with five rows each on average; all other numbers are a regression.
+
+    Raises `GlassnetError` for missing values, infinities, dates, a single value, text in a regression, and
+    classes that occur once each.
+
+    >>> task = task_of(pd.Series(["cat", "dog", "cat"], name="pet"))
+    >>> task.kind, task.why, task.single
+    ('classification', "target 'pet' holds text: classification with 2 classes", ('dog',))
+    >>> task_of(pd.Series([0.5, 1.5, 2.5], name="price")).why
+    "target 'price' holds 3 different numbers: regression"
+    """
+    name = str(y.name) if y.name is not None else "y"
+    asked = None if task is None else choose("task", task, {kind: kind for kind in _TASKS})
+    _check_complete(y, name)
+    holds = _target_kind(y, name)
+    distinct = int(y.nunique())
+    if distinct < 2:
+        received = f"{y.iloc[0]!r} in all {len(y)} rows" if len(y) else "no rows"
+        raise fault(f"target {name!r}", "of at least two different values", received, "Nothing to learn.")
+    if holds == "numbers":
+        numbers = y.to_numpy(dtype=np.float64)
+        _check_finite(numbers, f"target {name!r}")
+        whole = bool(np.all(numbers == np.round(numbers)))
+        few = distinct == 2 or (distinct <= _MANY_CLASSES and distinct * _ROWS_PER_CLASS <= len(y))
+        if asked == "regression" or (asked is None and not (whole and few)):
+            return Task("regression", _why(name, f"{distinct} different numbers", asked, "regression"))
+        described = f"{distinct} different whole numbers" if whole else f"{distinct} different numbers"
+    elif asked == "regression":
+        remedy = "Choose classification, or a column of numbers."
+        raise fault(f"target {name!r}", "numbers for a regression", holds, remedy)
+    else:
+        described = holds
+    return _classification(y, name, described, asked)
+
+
+def _target_kind(y: Column, name: str) -> str:
+    """Say what the target holds: text, categories, booleans or numbers; anything else is refused."""
+    if isinstance(y.dtype, pd.CategoricalDtype):
+        return "categories"
+    inferred = pd.api.types.infer_dtype(y)
+    table = {"string": "text", "boolean": "booleans", "integer": "numbers", "floating": "numbers"}
+    table |= {"mixed-integer-float": "numbers"}
+    if inferred not in table:
+        remedy = "Convert it: dates to a number of days, a mixture to text with .astype(str)."
+        expected = "text, categories, booleans or numbers"
+        raise type_fault(f"target {name!r}", expected, f"{inferred} values", remedy)
+    return table[inferred]
+
+
+def _classification(y: Column, name: str, described: str, asked: str | None) -> Task:
+    counts = y.value_counts()
+    counts = counts[counts > 0]  # a categorical counts the categories that do not occur, too
+    if counts.max() == 1:
+        remedy = "An identifier? Name another target, or ask for a regression."
+        received = f"{len(y)} rows, all different"
+        raise fault(f"target {name!r}", "classes that occur more than once", received, remedy)
+    single = tuple(sorted(str(label) for label in counts.index[counts == 1]))
+    why = _why(name, described, asked, f"classification with {len(counts)} classes")
+    return Task("classification", why, len(counts), single)
+
+
+def _why(name: str, holds: str, asked: str | None, verdict: str) -> str:
+    return f"target {name!r} holds {holds}: {verdict}" + (", as asked for" if asked else "")
+
+
+# --- checks ----------------------------------------------------------------------------------------
+
+
+def _check_frame(frame: object) -> None:
+    if not isinstance(frame, pd.DataFrame):
+        remedy = "pandas.DataFrame(array, columns=names)"
+        raise type_fault("the table", "a pandas DataFrame", type(frame).__name__, remedy)
+    _check_names(list(frame.columns), "the table")
+    if frame.shape[0] == 0 or frame.shape[1] == 0:
+        raise fault("the table", "(m, d) with at least one row and column", frame.shape)
+    _check_plain(frame, "the table")
+
+
+def _check_finite(numbers: np.ndarray[Any, np.dtype[np.float64]], subject: str, limit: float = np.inf) -> None:
+    infinite = int(np.isinf(numbers).sum())
+    if infinite:
+        remedy = "Replace them by a number, or by nothing for a missing value."
+        raise fault(subject, "finite", f"{infinite} infinite values", remedy)
+    large = int((np.abs(numbers) > limit).sum())
+    if large:
+        raise fault(subject, f"below {limit:.1e} in size (float32)", f"{large} larger values", "Rescale it.")
+
+
+def _cleaned(frame: Frame) -> Frame:
+    """Apply skrub's rules for words that mean "missing", for dates and for numbers stored as text."""
+    import skrub
+
+    clean = skrub.Cleaner(drop_null_fraction=None).fit_transform(frame)
+    columns = {}
+    for name in frame.columns:
+        column = clean[name]
+        if column.dtype == object or isinstance(column.dtype, pd.StringDtype):
+            numbers = pd.to_numeric(column, errors="coerce")
+            if not (numbers.isna() & column.notna()).any():
+                column = numbers
+        columns[name] = column
+    return pd.DataFrame(columns, index=frame.index)
+
+
+def _check_features(frame: Frame) -> Frame:
+    """Return the cleaned frame; infinities and numbers too large for float32 are refused."""
+    _check_frame(frame)
+    clean = _cleaned(frame)
+    for name in clean.columns:
+        column = clean[name]
+        if pd.api.types.is_timedelta64_dtype(column):
+            remedy = f"frame[{name!r}].dt.total_seconds()"
+            raise type_fault(f"column {name!r}", "numbers, text or dates", "durations", remedy)
+        if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+            numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
+            _check_finite(numbers, f"column {name!r}", _FLOAT32_MAX)
+    return clean
+
+
+def check_columns(frame: Frame, expected_names: Iterable[str]) -> Frame:
+    """Return the columns that a fitted pipeline expects, in its order; others, the target too, are left out.
+
+    Raises `GlassnetError` when one is missing or holds infinities.
+
+    >>> check_columns(pd.DataFrame({"price": [1], "city": ["Bonn"], "rooms": [3]}), ["rooms", "city"])
+       rooms  city
+    0      3  Bonn
+    """
+    _check_frame(frame)
+    names = list(expected_names)
+    missing = [name for name in names if name not in frame.columns]
+    if missing:
+        guess = nearest(missing[0], [name for name in frame.columns if name not in names])
+        remedy = f"Is {missing[0]!r} called {guess!r} here? Rename it." if guess else ""
+        absent = ", ".join(repr(name) for name in missing)
+        expected = f"one with the {len(names)} columns that were learned from"
+        raise fault("the table", expected, f"none called {absent}", remedy)
+    wanted = frame[names]
+    _check_features(wanted)
+    return wanted
+
+
+# --- the pipeline ----------------------------------------------------------------------------------
+
+
+def make_pipeline(estimator: Any, X: Frame, *, random_state: int = 0) -> Pipeline:
+    """Return `skrub.tabular_pipeline(estimator)`, unfitted, that gives a network finite float32 inputs.
+
+    Numbers, also those written as text, pass; categories (fewer than `CATEGORY_LIMIT` values) become an input
+    each, and one never seen before becomes zeros; text becomes 30 numbers (tf-idf of its letters, then a
+    truncated SVD seeded by `random_state`); dates become year, seconds since 1970, and month, day, ... as
+    points on circles. A missing number becomes the column's mean plus an input that says so. Then
+    `SquashingScaler` centres and scales robustly into [-5, 5]. Empty columns are left out, constant ones
+    become 0. Numbers pass through float32: whole ones above 16,777,216 lose their last digits. In prediction,
+    words in a column of numbers count as missing.
+
+    Raises `GlassnetError` for a table without rows, with equal names, infinities, or no value anywhere.
+
+    >>> from sklearn.linear_model import Ridge
+    >>> X = pd.DataFrame({"rooms": [3, 5, None, 4], "city": ["Bonn", "Jena", "Bonn", "Kiel"]})
+    >>> pipeline = make_pipeline(Ridge(), X).fit(X, [410, 650, 400, 500])
+    >>> [name for name, _ in pipeline.steps]
+    ['tablevectorizer', 'simpleimputer', 'squashingscaler', 'ridge']
+    >>> pipeline[:-1].transform(X).shape
+    (4, 5)
+    """
+    import skrub
+    from sklearn.preprocessing import OneHotEncoder
+
+    if isinstance(estimator, type) or not (hasattr(estimator, "fit") and hasattr(estimator, "predict")):
+        remedy = "Write MLPClassifier(), with its brackets."
+        raise type_fault("estimator", "a scikit-learn estimator object", repr(estimator), remedy)
+    clean = _check_features(X)
+    if bool(clean.isna().all(axis=None)):
+        raise fault("the table", "one with values", f"{X.shape[0]} rows that are missing everywhere")
+    pipeline = skrub.tabular_pipeline(estimator)
+    pipeline.set_params(
+        tablevectorizer__cardinality_threshold=CATEGORY_LIMIT,
+        # with skrub's drop="if_binary", a new category would pass for one of the two known, with a warning
+        tablevectorizer__low_cardinality=OneHotEncoder(sparse_output=False, dtype="float32", handle_unknown="ignore"),
+        # skrub's own default draws from NumPy's global random state
+        tablevectorizer__high_cardinality=skrub.StringEncoder(n_components=30, random_state=random_state),
+        # circles, not splines: fewer inputs, and persistence.py need not trust SciPy's spline objects
+        tablevectorizer__datetime=skrub.DatetimeEncoder(periodic_encoding="circular"),
+    )
+    return pipeline
+
+
+# --- what the command line prints ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ColumnSummary:
+    """One column: what it holds, how many values are missing, how many different ones there are."""
+
+    name: str
+    kind: Kind
+    missing: int
+    distinct: int
+
+
+@dataclass(frozen=True)
+class TableSummary:
+    """A table at a glance: `columns` counts the target, too; `details` has a line for each column."""
+
+    rows: int
+    columns: int
+    target: str | None
+    details: tuple[ColumnSummary, ...]
+
+
+def summarise(frame: Frame, target: str | None = None) -> TableSummary:
+    """Describe each column as the pipeline will see it; `target`, if given, must be one of them.
+
+    >>> frame = pd.DataFrame({"rooms": [3, 5, None], "city": ["Bonn", "Jena", "Bonn"]})
+    >>> for line in summarise(frame).details:
+    ...     print(line)
+    ColumnSummary(name='rooms', kind='number', missing=1, distinct=2)
+    ColumnSummary(name='city', kind='category', missing=0, distinct=2)
+    """
+    _check_frame(frame)
+    if target is not None:
+        choose("target column", target, dict.fromkeys(frame.columns))
+    clean = _cleaned(frame)
+    details = tuple(_describe(clean[name], str(name)) for name in frame.columns)
+    return TableSummary(frame.shape[0], frame.shape[1], target, details)
+
+
+def _describe(column: Column, name: str) -> ColumnSummary:
+    missing, distinct = int(column.isna().sum()), int(column.nunique())
+    kind: Kind
+    if distinct == 0:
+        kind = "empty"
+    elif distinct == 1 and missing == 0:
+        kind = "constant"
+    elif pd.api.types.is_datetime64_any_dtype(column):
+        kind = "date"
+    elif pd.api.types.is_numeric_dtype(column):
+        kind = "number"
+    else:
+        kind = "category" if distinct < CATEGORY_LIMIT else "text"
+    return ColumnSummary(name, kind, missing, distinct)
