@@ -27,7 +27,7 @@ HOUSE = [
     *("optimizers", "scores", "history", "callbacks", "solvers", "training"),
     *("insight/summary", "insight/debug", "insight/doctor", "insight/explain", "insight/plots", "insight/report"),
     "insight/__init__",
-    *("datasets", "tables", "persistence", "onnx_export"),
+    *("datasets", "table_files", "tables", "persistence", "onnx_export"),
     *("estimators/", "pde/"),
     "__init__",
     *("gallery/", "cli/", "__main__"),
@@ -69,6 +69,7 @@ SEEDED = {
     "SFC64",
     "MT19937",
     "default_rng",
+    "RandomState",
 }
 
 

@@ -22,7 +22,9 @@ X = np.linspace(-1, 1, 20)[:, None]
 Y = 3 * X + 1
 
 
-def record(epoch: int, loss: float = 1.0, *, seconds: float = 0.0, rate: float = 0.1, epochs: int = 100, **scores: float) -> EpochRecord:
+def record(
+    epoch: int, loss: float = 1.0, *, seconds: float = 0.0, rate: float = 0.1, epochs: int = 100, **scores: float
+) -> EpochRecord:
     return EpochRecord(
         epoch=epoch, updates=epoch, loss=loss, scores=scores, learning_rate=rate, gradient_norm=1.0,
         seconds=seconds, theta=np.array([float(epoch)]), state=np.empty(0), epochs=epochs,
@@ -44,9 +46,7 @@ def stop_epoch(callback: Callback, values: list[float], monitor: str = "loss") -
 
 
 def fit(**options: Any) -> Run:
-    return gn.train(
-        LINE, np.zeros(2), X, Y, **{"optimizer": SGD(0.1), "epochs": 30, "batch_size": 5, **options}
-    )
+    return gn.train(LINE, np.zeros(2), X, Y, **{"optimizer": SGD(0.1), "epochs": 30, "batch_size": 5, **options})
 
 
 def dip(turn: int) -> Callable[[np.ndarray, np.ndarray], float]:
@@ -107,7 +107,11 @@ PATIENT = EarlyStopping(patience=3, monitor="dip_loss")
 BEST_BACK: dict[str, tuple[list[object], int, str]] = {
     "it stops the run": ([PATIENT], 7, "dip_loss has not improved"),
     "all epochs are used": ([EarlyStopping(50, monitor="dip_loss")], 30, "all 30 epochs"),
-    "another one stops the run": ([PATIENT, lambda r: Request("stopped", "enough") if r.epoch == 6 else None], 6, "enough"),
+    "another one stops the run": (
+        [PATIENT, lambda r: Request("stopped", "enough") if r.epoch == 6 else None],
+        6,
+        "enough",
+    ),
     "it is second": ([lambda r: Request("stopped", "enough") if r.epoch == 6 else None, PATIENT], 6, "enough"),
 }
 
@@ -152,7 +156,9 @@ def test_the_best_weights_come_back_from_a_solver() -> None:
 
 
 @pytest.mark.parametrize(
-    "callback", [EarlyStopping(2, monitor="dip_loss"), ReduceOnPlateau(0.5, 1, "dip_loss")], ids=lambda c: type(c).__name__
+    "callback",
+    [EarlyStopping(2, monitor="dip_loss"), ReduceOnPlateau(0.5, 1, "dip_loss")],
+    ids=lambda c: type(c).__name__,
 )
 def test_one_callback_serves_two_runs(callback: Callback) -> None:
     """What it saw in the first run is forgotten in the second, and in a run beside it."""
@@ -205,7 +211,9 @@ def test_the_reduced_rates_stand_in_the_history() -> None:
 
 
 def test_two_callbacks_multiply_the_rate() -> None:
-    halve = lambda r: Request(rate_factor=0.5)  # noqa: E731
+    def halve(r: EpochRecord) -> Request:
+        return Request(rate_factor=0.5)
+
     run = fit(callbacks=[halve, halve], epochs=3)
     np.testing.assert_allclose(run.history["learning_rate"], [0.1, 0.025, 0.00625])
 
@@ -223,9 +231,11 @@ def test_time_budget(seconds: float, stops: bool) -> None:
     assert answer == (Request("stopped", "the time budget of 2 s is used up") if stops else None)
 
 
-def test_time_budget_in_a_run() -> None:
-    run = fit(callbacks=[TimeBudget(0.0)])
-    assert (run.status, len(run.history)) == ("stopped", 1)
+def test_the_best_weights_are_a_copy() -> None:
+    watcher, best = EarlyStopping().start(), record(1)
+    watcher.after_epoch(best)
+    best.theta[:] = 99.0
+    assert watcher.at_end().theta == [1.0]  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(("every", "epochs"), [(1, [1, 2, 3, 4, 5, 6, 7]), (3, [3, 6]), (10, [])])

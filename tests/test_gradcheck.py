@@ -117,6 +117,13 @@ def test_nan_is_never_right(errors: tuple[float, float]) -> None:
     assert str(report).startswith("gradient WRONG")
 
 
+@pytest.mark.parametrize(("error", "ok"), [(0.0, True), (1e-6, True), (1.01e-6, False)])
+def test_one_block_beyond_the_tolerance_is_enough(error: float, ok: bool) -> None:
+    report = GradientReport("central", 1e-6, (block("W1", 0.0), block("b1", error), block("W2", 0.0)))
+    assert report.ok is ok
+    assert report.error == error
+
+
 def test_a_report_prints_a_row_for_each_block() -> None:
     report = GradientReport("central", 1e-6, (block("W1", 1e-9), block("b1", 1e-3)))
     assert str(report).splitlines() == [

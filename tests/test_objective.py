@@ -178,6 +178,28 @@ def test_an_activation_that_only_shares_a_name_is_not_matched() -> None:
     assert grad.tolist() == [9.0, 9.0]
 
 
+CALLS = {
+    "value": lambda theta: objective().value(theta, X, Y),
+    "value_and_grad": lambda theta: objective().value_and_grad(theta, X, Y)[1],
+    "residuals": lambda theta: objective().residuals(theta, X, Y),
+    "jacobian": lambda theta: objective().jacobian(theta, X),
+}
+
+
+@pytest.mark.xfail(reason="network.trace no longer asks the layout for the views")
+@pytest.mark.parametrize("P", [NET.n_parameters - 1, NET.n_parameters + 1])
+@pytest.mark.parametrize("call", CALLS)
+def test_theta_of_another_length_is_refused(call: str, P: int) -> None:
+    with pytest.raises(GlassnetError, match=r"theta must be \(\.\.\., 34\), received"):
+        CALLS[call](np.ones(P))
+
+
+@pytest.mark.xfail(reason="network.trace casts X to the dtype of theta, whole numbers included")
+@pytest.mark.parametrize("call", CALLS)
+def test_theta_of_whole_numbers_means_the_same(call: str) -> None:
+    np.testing.assert_array_equal(CALLS[call](np.arange(NET.n_parameters)), CALLS[call](np.arange(34.0)))
+
+
 def test_records_compare() -> None:
     assert objective(l2=0.1) == objective(l2=0.1) != objective(l2=0.2)
 

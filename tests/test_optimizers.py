@@ -1,4 +1,4 @@
-"""optimizers.py: every rule through one contract, worked by hand, and with planted faults that the contract must see."""
+"""optimizers.py: every rule through one contract and by hand, with planted faults that the contract must see."""
 
 from __future__ import annotations
 

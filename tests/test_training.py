@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import pytest
 import glassnet as gn
 from glassnet import SGD, Dense, Network, Objective
 from glassnet.arrays import Array
+from glassnet.callbacks import Request
 from glassnet.errors import GlassnetError
 from glassnet.history import Run
 from glassnet.optimizers import RULES
@@ -71,8 +72,12 @@ def seen(m: int, batch_size: int, epochs: int, **options: Any) -> list[list[list
     return [recorder.batches[start:end] for start, end in pairwise(ends)]
 
 
+def flat(batches: list[list[int]]) -> list[int]:
+    return list(chain.from_iterable(batches))
+
+
 def each_row_once(epochs: list[list[list[int]]], m: int) -> bool:
-    return all(sorted(sum(batches, [])) == list(range(m)) for batches in epochs)
+    return all(sorted(flat(batches)) == list(range(m)) for batches in epochs)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 5, 10, 64])
@@ -82,7 +87,7 @@ def test_shuffle_sees_each_row_once_an_epoch(batch_size: int) -> None:
     assert {tuple(len(batch) for batch in batches) for batches in epochs} == {
         tuple(len(part) for part in np.split(np.arange(10), range(batch_size, 10, batch_size)))
     }
-    orders = {tuple(sum(batches, [])) for batches in epochs}
+    orders = {tuple(flat(batches)) for batches in epochs}
     assert len(orders) == (20 if batch_size < 10 else 1)
 
 
@@ -98,7 +103,7 @@ def test_sequential_keeps_the_order() -> None:
 @pytest.mark.parametrize("batch_size", [4, 10, 64])
 def test_bootstrap_draws_rows_with_replacement(batch_size: int) -> None:
     epochs = seen(10, batch_size, 200, sampling="bootstrap")
-    rows = np.array([sum(batches, []) for batches in epochs])
+    rows = np.array([flat(batches) for batches in epochs])
     assert rows.shape == (200, 10)
     assert all(len(set(row)) < 10 for row in rows[:20])
     counts = np.bincount(rows.ravel(), minlength=10)
@@ -114,11 +119,13 @@ def test_batches_draws_fixed_batches_with_replacement() -> None:
     assert any(len(set(batches[:3])) < 3 for batches in drawn)
 
 
-@pytest.mark.parametrize(("sampling", "reached"), [("shuffle", 10), ("sequential", 8), ("bootstrap", 10), ("batches", 8)])
+@pytest.mark.parametrize(
+    ("sampling", "reached"), [("shuffle", 10), ("sequential", 8), ("bootstrap", 10), ("batches", 8)]
+)
 def test_drop_last_leaves_out_the_short_batch(sampling: str, reached: int) -> None:
     epochs = seen(10, 4, 30, sampling=sampling, drop_last=True)
     assert {tuple(len(batch) for batch in batches) for batches in epochs} == {(4, 4)}
-    assert {row for batches in epochs for row in sum(batches, [])} == set(range(reached))
+    assert {row for batches in epochs for row in flat(batches)} == set(range(reached))
 
 
 def test_the_loss_of_an_epoch_is_the_mean_over_its_rows() -> None:
@@ -271,6 +278,19 @@ def test_the_columns_of_the_history() -> None:
     np.testing.assert_allclose(run.history["learning_rate"], 0.01 * 0.9 ** (run.history["updates"] - 1))
     seconds = [0.0, *run.history["seconds"], run.seconds]
     assert seconds == sorted(seconds)
+
+
+def test_the_rate_of_the_schedule_and_of_callbacks_is_applied() -> None:
+    """The slope 1 takes theta down by the rates 1, 1/2, 1/4, 1/8; asked for half of it after two steps, 1/8, 1/16."""
+    falling = Objective(Network(1, [Dense(1, bias=False)]), (lambda a, y: a, lambda a, y: np.ones_like(a)))
+    options = {"optimizer": SGD(Exponential(1.0, 0.5)), "epochs": 2, "batch_size": 1}
+    data = falling, np.zeros(1), np.ones((2, 1)), np.ones((2, 1))
+    assert gn.train(*data, **options).theta == [-1.875]
+    halve = [lambda record: Request(rate_factor=0.5)]
+    assert gn.train(*data, **options, callbacks=halve).theta == [-1.6875]
+
+
+def test_the_first_row_of_full_batch_descent() -> None:
     full = fit(batch_size=30, epochs=1)
     J, gradient = OBJECTIVE.value_and_grad(THETA, X, Y)
     assert full.history["loss"][0] == pytest.approx(J)

@@ -36,9 +36,7 @@ def same(one: Run, two: Run) -> bool:
 def steep(rate: float, dtype: type = np.float64, **options: Any) -> Run:
     x = np.linspace(-1, 1, 20)[:, None]
     options = {"batch_size": 5, "epochs": 2000, **options}
-    return gn.train(
-        Objective(LINE, "squared_error"), np.zeros(2, dtype), x, 3 * x + 1, optimizer=SGD(rate), **options
-    )
+    return gn.train(Objective(LINE, "squared_error"), np.zeros(2, dtype), x, 3 * x + 1, optimizer=SGD(rate), **options)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -159,7 +157,7 @@ NORMED = Objective(Network(3, [gn.BatchNorm(0.5), Dense(2)]), "squared_error")
 
 
 def test_batchnorm_statistics_are_carried_used_and_returned() -> None:
-    """After n full batches with momentum 1/2 the mean is (1 - 2^-n) that of X, the variance the same part of the way."""
+    """After n full batches with momentum 1/2 the mean is (1 - 2^-n) that of X; the variance has gone as far from 1."""
     start = NORMED.net.init(rng=0)
     run = fit(start, objective=NORMED, epochs=3, batch_size=30, validation=(X, Y))
     stats = NORMED.net.state_layout.views(run.state)
@@ -185,7 +183,9 @@ def test_dropout_trains_and_is_measured_without_it() -> None:
     net = Network(3, [Dense(20, "tanh"), gn.Dropout(0.5), Dense(1)])
     objective, target = Objective(net, "squared_error"), X[:, :1] * 2.0
     start = net.init(rng=0)
-    run = gn.train(objective, start, X, target, epochs=300, batch_size=10, optimizer=gn.Adam(0.01), validation=(X, target))
+    run = gn.train(
+        objective, start, X, target, epochs=300, batch_size=10, optimizer=gn.Adam(0.01), validation=(X, target)
+    )
     assert run.history["validation_loss"][-1] == pytest.approx(objective.value(run.theta, X, target))
     assert run.history["validation_loss"][-1] < objective.value(start, X, target) / 10
     assert run.history["loss"][-50:].mean() > 2 * run.history["validation_loss"][-50:].mean(), "training drops units"

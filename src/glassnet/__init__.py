@@ -3,9 +3,9 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from glassnet import activations, initializers, losses, schedules
+from glassnet import activations, datasets, initializers, losses, schedules
 from glassnet.callbacks import Checkpoint, EarlyStopping, Progress, ReduceOnPlateau, Request, TargetReached, TimeBudget
-from glassnet.datasets import load, one_hot
+from glassnet.datasets import one_hot
 from glassnet.errors import GlassnetError
 from glassnet.gradcheck import check_gradient
 from glassnet.history import History, Run
@@ -20,6 +20,7 @@ from glassnet.training import train
 
 if TYPE_CHECKING:
     from glassnet.estimators import MLPClassifier, MLPRegressor
+    from glassnet.persistence import load, save
 
 __version__ = "0.1.0"
 
@@ -54,12 +55,14 @@ __all__ = [
     "accuracy",
     "activations",
     "check_gradient",
+    "datasets",
     "initializers",
     "load",
     "losses",
     "minimize",
     "one_hot",
     "r2",
+    "save",
     "schedules",
     "train",
 ]
@@ -67,6 +70,8 @@ __all__ = [
 ON_FIRST_USE = {
     "MLPClassifier": "glassnet.estimators",
     "MLPRegressor": "glassnet.estimators",
+    "load": "glassnet.persistence",
+    "save": "glassnet.persistence",
 }
 
 

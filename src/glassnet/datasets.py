@@ -22,7 +22,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .errors import GlassnetError, choose, fault, type_fault
+from glassnet.errors import GlassnetError, choose, fault, type_fault
 
 __all__ = ["DATASETS", "Dataset", "Task", "load", "one_hot"]
 

@@ -1,26 +1,39 @@
-"""What was learned, written to disk and read back without pickle.
+"""What was learned, written to disk and read back without pickle: no file can run code of its choice.
+
+`save` and `load` keep a network in a safetensors file: its parameters under their names (W1, b1, ...), which any
+other program can read, its running statistics, and its architecture as JSON.
 
 `save_pipeline` and `load_pipeline` keep a fitted scikit-learn pipeline in a skops file: a zip archive of JSON
 and plain NumPy arrays. Reading it makes only objects of the types in `TRUSTED` (and those that skops itself
-trusts: scikit-learn's public estimators, numbers, text, containers), so that a file from a stranger cannot
-run code of its choice.
+trusts: scikit-learn's public estimators, numbers, text, containers).
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
 import os
 import secrets
+import sys
 import zipfile
 import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import fault, type_fault
+import numpy as np
+
+from glassnet.arrays import Array
+from glassnet.errors import fault, type_fault
+from glassnet.layout import Layout
+from glassnet.network import Network
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-__all__ = ["TRUSTED", "atomic_write", "load_pipeline", "save_pipeline"]
+__all__ = ["FORMAT", "TRUSTED", "Saved", "atomic_write", "load", "load_pipeline", "save", "save_pipeline"]
 
 
 # --- files -----------------------------------------------------------------------------------------
@@ -79,11 +92,181 @@ def _read(path: Path) -> bytes:
         raise fault(str(path), "a readable file", error.strerror or str(error)) from error
 
 
+# what content may raise that `save` and skops did not write
+_UNREADABLE = (AttributeError, ImportError, LookupError, OSError, OverflowError, RecursionError, TypeError, ValueError)
+
+
+# --- networks --------------------------------------------------------------------------------------
+
+FORMAT = 1
+"""The version of the file format; a file of another one is refused."""
+
+
+@dataclass(frozen=True, eq=False)
+class Saved:
+    """What a file held: the network, theta (P,), BatchNorm's running statistics (Q,), and your metadata.
+
+    Unpacks as `net, theta`, unless there are running statistics: predictions without them would be wrong.
+    """
+
+    net: Network
+    theta: Array
+    state: Array
+    metadata: Mapping[str, Any]
+    glassnet_version: str
+    """The version that wrote the file."""
+
+    def __iter__(self) -> Iterator[Any]:
+        if self.state.size:
+            remedy = "saved = load(path); saved.net.forward(saved.theta, X, state=saved.state)"
+            raise fault("a network that unpacks as net, theta", "one without running statistics", "BatchNorm's", remedy)
+        return iter((self.net, self.theta))
+
+
+def save(
+    path: str | Path,
+    net: Network,
+    theta: Array,
+    state: Array | None = None,
+    metadata: Mapping[str, object] | None = None,
+) -> None:
+    """Write a network with theta (P,) to `path` as a safetensors file, all or nothing (`atomic_write`).
+
+    float32 and float64 are kept. `state` (Q,) is needed where the network has BatchNorm. `metadata` is yours: text
+    -> whatever JSON can say. The same network gives the same bytes.
+
+    Raises GlassnetError for a theta or state that does not fit, an activation of your own (JSON cannot hold a
+    function), metadata that is not JSON, and a place that cannot be written.
+
+    >>> import tempfile
+    >>> from glassnet.layers import Dense
+    >>> path = Path(tempfile.mkdtemp(), "model.safetensors")
+    >>> net = Network(3, [Dense(4, "tanh"), Dense(1)])
+    >>> save(path, net, net.init(rng=0), metadata={"data": "moons"})
+    >>> again, theta = load(path)
+    >>> again == net, np.array_equal(theta, net.init(rng=0)), load(path).metadata
+    (True, True, {'data': 'moons'})
+    """
+    from safetensors.numpy import save as safetensors_bytes
+
+    if state is None and net.state_layout.size:
+        raise fault("state", "given for a network with BatchNorm", None, "Pass run.state.")
+    state = np.empty(0, np.float32) if state is None else state
+    tensors = _arrays("theta", net.layout, theta) | _arrays("state", net.state_layout, state)
+    about: dict[str, object] = {
+        "format": FORMAT,
+        # the package itself, which its files may not import
+        "glassnet_version": sys.modules["glassnet"].__version__,
+        "network": net.to_dict(),
+        "metadata": _checked_metadata(metadata or {}),
+    }
+    about["sha256"] = _digest(about, tensors)
+    atomic_write(path, safetensors_bytes(tensors, {"glassnet": _json(about)}))
+
+
+def load(path: str | Path) -> Saved:
+    """Read the network that `save` wrote: `net, theta = load(path)`, or the whole record.
+
+    Nothing in the file is executed: numbers become arrays, names are looked up in the tables of layers and activations.
+
+    Raises GlassnetError, one line, for a file that is missing, cut off, damaged (the sha256 digest tells), foreign,
+    of another version of the format, or whose arrays do not fit its network.
+    """
+    path = Path(path)
+    tensors, about = _read_safetensors(path)
+    if about.get("format") != FORMAT:
+        received = f"format {about.get('format')!r}, written by glassnet {about.get('glassnet_version')!r}"
+        raise fault(str(path), f"a network file of format {FORMAT}", received, "Update glassnet, or save it again.")
+    claimed = about.pop("sha256", None)
+    if claimed != _digest(about, tensors):
+        raise fault(str(path), "as it was written", "other content (its sha256 digest differs)", "Get it again.")
+    try:
+        net = Network.from_dict(about["network"])
+        known = {**dict(net.layout.shapes), **dict(net.state_layout.shapes)}
+        metadata = dict(about["metadata"])
+    except _UNREADABLE as error:
+        raise fault(str(path), "a network that this glassnet knows", _line(error)) from error
+    shapes = {name: array.shape for name, array in tensors.items()}
+    if shapes != known:
+        names = [name for name in known | shapes if shapes.get(name) != known.get(name)]
+        wrong = ", ".join(f"{name} {shapes.get(name, 'missing')} for {known.get(name, 'none')}" for name in names)
+        raise fault(str(path), "a network whose arrays fit its layers", wrong[:200])
+    theta, state = (_vector(path, layout, tensors) for layout in (net.layout, net.state_layout))
+    return Saved(net, theta, state, metadata, str(about.get("glassnet_version")))
+
+
+def _arrays(subject: str, layout: Layout, vector: Array) -> dict[str, Array]:
+    """Return the named parts of a vector, each in memory of its own."""
+    vector = np.asarray(vector)
+    if vector.shape != (layout.size,) or vector.dtype not in (np.float32, np.float64):
+        received = f"{vector.dtype} {vector.shape}"
+        raise fault(subject, f"float32 or float64 ({layout.size},)", received, "A stack? Save its networks one by one.")
+    return {name: np.ascontiguousarray(view) for name, view in layout.views(vector).items()}
+
+
+def _vector(path: Path, layout: Layout, tensors: Mapping[str, Array]) -> Array:
+    own = {name: tensors[name] for name in layout.names}
+    dtypes = {array.dtype.type for array in own.values()} or {np.float64}
+    if len(dtypes) > 1 or not dtypes <= {np.float32, np.float64}:
+        received = " and ".join(sorted(dtype.__name__ for dtype in dtypes))
+        raise fault(str(path), "a network whose arrays are all float32 or all float64", received)
+    return layout.pack(own, dtypes.pop())
+
+
+def _checked_metadata(metadata: Mapping[str, object]) -> dict[str, object]:
+    remedy = 'Like {"data": "iris", "accuracy": 0.97}'
+    try:
+        back: dict[str, object] = json.loads(_json(dict(metadata)))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise fault("metadata", "names and what JSON can say", _line(error), remedy) from error
+    if back.keys() != metadata.keys():
+        raise fault("metadata", "named by text", sorted(map(repr, metadata)), remedy)
+    return back
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, sort_keys=True, allow_nan=False)
+
+
+def _digest(about: Mapping[str, object], tensors: Mapping[str, Array]) -> str:
+    """Return the sha256 of everything that a file says: its JSON, and names, types, shapes and bytes of its arrays."""
+    digest = hashlib.sha256(_json(about).encode())
+    for name, array in sorted(tensors.items()):
+        digest.update(f"\n{name} {array.dtype.name} {array.shape}\n".encode())
+        digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+    return digest.hexdigest()
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Return the arrays of a safetensors file, and what `save` wrote about them."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as safetensors_arrays
+
+    data = _read(path)
+    try:
+        arrays = safetensors_arrays(data)  # checks the header: sizes, types, and that the arrays fill the file
+    except (SafetensorError, ValueError) as error:
+        remedy = "It is cut off, damaged or of another format (pickles are never read)."
+        raise fault(str(path), "a safetensors file", _line(error), remedy) from error
+    except KeyError as error:
+        raise fault(str(path), "made of float32 or float64", f"type {error}, which NumPy does not have") from error
+    try:
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        about = json.loads(header["__metadata__"]["glassnet"])
+        if not isinstance(about, dict):
+            raise TypeError("other metadata")
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
+        received = f"a safetensors file of another program ({_line(error)})"
+        raise fault(str(path), "a network written by glassnet.save", received) from error
+    return arrays, about
+
+
 # --- pipelines -------------------------------------------------------------------------------------
 
 TRUSTED: tuple[str, ...] = (
     "glassnet.estimators.mlp.MLPClassifier",
     "glassnet.estimators.mlp.MLPRegressor",
+    "glassnet.history.History",
     "glassnet.layers.Dense",
     "glassnet.network.Network",
     "glassnet.optimizers.RuleState",
@@ -178,15 +361,7 @@ def load_pipeline(path: str | Path) -> Pipeline:
         unknown = sorted(set(skops.io.get_untrusted_types(data=data)) - set(trusted))
         remedy = "It was not written by glassnet, or by a version of it that does not fit: do not load it."
         raise fault(str(path), "made of trusted types", ", ".join(unknown), remedy) from error
-    except (
-        LookupError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        ImportError,
-        RecursionError,
-        OSError,
-    ) as error:
+    except _UNREADABLE as error:
         # the archive is whole (its check sums are right), so its content is not what skops writes
         remedy = "Was it written by another version of scikit-learn, skrub or skops?"
         raise fault(str(path), "a pipeline written by save_pipeline", _line(error), remedy) from error
@@ -194,14 +369,8 @@ def load_pipeline(path: str | Path) -> Pipeline:
     return pipeline
 
 
-# what skops may raise on content that it did not write
-_UNREADABLE = (AttributeError, ImportError, LookupError, OSError, RecursionError, TypeError, ValueError)
-
-
 def _checked_archive(path: Path) -> bytes:
     """Return the bytes of a zip archive that is whole: directory and check sums are right."""
-    import io
-
     data = _read(path)
     remedy = "It is cut off, damaged or of another format (pickles are never read)."
     try:

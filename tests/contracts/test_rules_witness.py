@@ -225,9 +225,7 @@ def test_a_whole_run_equals_pytorch(name: str, batch_size: int) -> None:
     rule, make = RULE_PAIRS[name]
     theta = NET.init(rng=1)
     objective = gn.Objective(NET, "cross_entropy", l2=L2)
-    run = gn.train(
-        objective, theta, X, Y, optimizer=rule, epochs=EPOCHS, batch_size=batch_size, sampling="sequential"
-    )
+    run = gn.train(objective, theta, X, Y, optimizer=rule, epochs=EPOCHS, batch_size=batch_size, sampling="sequential")
     end, losses = torch_train(make, theta, batch_size, clipped=isinstance(rule, ClipNorm))
     assert np.abs(end - theta).max() > 0.05
     if name == "clipped momentum":

@@ -104,7 +104,8 @@ class _MLP(BaseEstimator):
 
     def _objective(self, X: Array, weights: Array | None) -> Objective:
         """alpha / n_samples (or the sum of the weights) is l2: the penalty does not depend on the batch."""
-        return Objective(self.network_, self._loss(), l2=float(self.alpha) / float(len(X) if weights is None else weights.sum()))
+        total = float(len(X) if weights is None else weights.sum())
+        return Objective(self.network_, self._loss(), l2=float(self.alpha) / total, engine=self.engine)
 
     def _minimize(self, objective: Objective, X: Array, Y: Array, weights: Array | None) -> Run:
         if self.early_stopping:
@@ -154,7 +155,7 @@ class _MLP(BaseEstimator):
     def _keep(self, run: Run, n_samples: int) -> None:
         """Turn a run into attributes."""
         self.theta_, self._rule_state = run.theta, run.rule_state
-        self.stop_reason_ = run.reason
+        self.status_, self.stop_reason_, self.history_ = run.status, run.reason, run.history
         rows = [row for row in run.history if row["epoch"] > 0]
         self.n_iter_ += len(rows)
         self.t_ += len(rows) * n_samples
@@ -228,7 +229,7 @@ class MLPClassifier(ClassifierMixin, _MLP):
 
     Attributes: `classes_`, `coefs_`, `intercepts_`, `loss_`, `loss_curve_`, `best_loss_`, `validation_scores_`,
     `best_validation_score_`, `n_iter_`, `t_`, `n_layers_`, `n_outputs_`, `out_activation_`, `n_features_in_`,
-    `feature_names_in_`, and ours: `network_`, `theta_` (P,), `stop_reason_`.
+    `feature_names_in_`, and ours: `network_`, `theta_` (P,), `history_`, `status_`, `stop_reason_`.
 
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
@@ -263,6 +264,7 @@ class MLPClassifier(ClassifierMixin, _MLP):
         epsilon: float = 1e-8,
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
+        engine: str = "auto",
     ) -> None:
         _store(self, locals())
 
@@ -351,6 +353,7 @@ class MLPRegressor(RegressorMixin, _MLP):
         epsilon: float = 1e-8,
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
+        engine: str = "auto",
     ) -> None:
         _store(self, locals())
 

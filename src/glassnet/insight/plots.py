@@ -141,15 +141,17 @@ def confusion_matrix(matrix: npt.ArrayLike, labels: Sequence[str], ax: Axes | No
     """
     counts = np.asarray(matrix)
     k = len(labels)
-    if counts.shape != (k, k):
+    if not k or counts.shape != (k, k):
         raise fault("matrix", f"({k}, {k}) for {k} labels", counts.shape)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     names = [_drawable(str(label), number) for number, label in enumerate(labels, 1)]
-    side = float(np.clip(0.36 * k + 1.2, 3.2, 12.0))
+    digits, longest = len(f"{counts.max():g}"), max(map(len, names))
+    long = longest > (4 if k > 5 else 9)
+    cell = float(np.clip(0.1 + 0.085 * digits, 0.36, 11.0 / k))  # inches
+    side = max(2.0, cell * k) + 0.9
     with house_style():
-        ax = _axes(ax, (side, side))
+        ax = _axes(ax, (side + 0.08 * longest, side + (0.06 * longest if long else 0.2)))
         ax.imshow(share, cmap=SHADES, norm=PowerNorm(0.5, 0, 1))  # the root lets rare confusions show
-        long = max(map(len, names)) > (4 if k > 5 else 9)
         ax.set_xticks(range(k), names, rotation=45 if long else 0, ha="right" if long else "center")
         ax.set_xticks(np.arange(k + 1) - 0.5, minor=True)
         ax.set_yticks(range(k), names)
@@ -160,12 +162,11 @@ def confusion_matrix(matrix: npt.ArrayLike, labels: Sequence[str], ax: Axes | No
         ax.spines[:].set_visible(False)
         ax.set(xlabel="predicted class", ylabel="true class")
         if k <= 40:
-            _numbers(ax, counts, share)
+            _numbers(ax, counts, share, size=min(9.5, 95 * cell / digits))
     return ax
 
 
-def _numbers(ax: Axes, counts: Array, share: Array) -> None:
-    size = min(9.5, 26.0 / (1 + len(f"{counts.max():g}")), 300.0 / len(counts))
+def _numbers(ax: Axes, counts: Array, share: Array, size: float) -> None:
     for (i, j), count in np.ndenumerate(counts):
         colour = "white" if share[i, j] > 0.4 else INK if count else "#aab4be"
         ax.text(j, i, f"{count:g}", ha="center", va="center", color=colour, fontsize=size)

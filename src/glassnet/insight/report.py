@@ -43,16 +43,19 @@ CSS = """
 :root { --paper:#f6f5f1; --card:#fff; --ink:#1f2933; --quiet:#5b6773; --line:#dcdfe3; --accent:#0072b2;
   --good:#00694c; --bad:#a83f00; color-scheme:light dark; }
 @media (prefers-color-scheme:dark) { :root { --paper:#14181d; --card:#1c2229; --ink:#e6eaee; --quiet:#a0abb6;
-  --line:#323b45; --accent:#6cb8e6; --good:#4fc9a1; --bad:#f09a5e; } } * { box-sizing:border-box; }
+  --line:#323b45; --accent:#6cb8e6; --good:#4fc9a1; --bad:#f09a5e; } }
+* { box-sizing:border-box; }
 body { margin:0; background:var(--paper); color:var(--ink); font:1rem/1.55 system-ui,-apple-system,"Segoe UI",Roboto,
-  "Liberation Sans",Arial,sans-serif; } main { max-width:68rem; margin:0 auto; padding:0 1.25rem; }
+  "Liberation Sans",Arial,sans-serif; }
+main { max-width:68rem; margin:0 auto; padding:0 1.25rem; }
 header { padding:3rem 0 1.75rem; }
 h1,h2,.headline { font-family:"Iowan Old Style","Palatino Linotype",Palatino,Georgia,"Liberation Serif",serif;
   font-weight:600; line-height:1.2; text-wrap:balance; overflow-wrap:anywhere; }
 h1 { font-size:1.35rem; color:var(--quiet); margin:.1rem 0 .7rem; font-weight:400; }
 .headline { font-size:clamp(1.6rem,4.4vw,2.6rem); margin:0; letter-spacing:-.01em; max-width:24em; }
 .kicker { margin:0; font-size:.78rem; letter-spacing:.09em; text-transform:uppercase;
-  color:var(--accent); font-weight:600; } h2 { font-size:1.5rem; margin:0 0 .9rem; }
+  color:var(--accent); font-weight:600; }
+h2 { font-size:1.5rem; margin:0 0 .9rem; }
 h3 { font-size:1rem; margin:1.5rem 0 .5rem; } section { border-top:1px solid var(--line); padding:1.6rem 0 2rem; }
 p { margin:.5rem 0; } .quiet,figcaption,.caption,footer { color:var(--quiet); }
 .tiles { display:flex; flex-wrap:wrap; gap:.5rem 2.75rem; margin:1.6rem 0 0; }
@@ -61,28 +64,31 @@ p { margin:.5rem 0; } .quiet,figcaption,.caption,footer { color:var(--quiet); }
 .notes { border-left:4px solid var(--bad); background:var(--card); padding:.5rem 1rem; margin:0 0 1.75rem; }
 .notes ul { margin:0; padding-left:1.1rem; }
 .pair { display:grid; grid-template-columns:repeat(auto-fit,minmax(min(100%,25rem),1fr)); gap:1.5rem 2rem;
-  align-items:start; margin-top:1rem; } figure { margin:0; min-width:0; } figure.wide { grid-column:1/-1; }
+  align-items:start; margin-top:1rem; }
+figure { margin:0; min-width:0; } figure.wide { grid-column:1/-1; }
 .sheet { background:#fff; border:1px solid var(--line); border-radius:8px; padding:.6rem; overflow-x:auto;
-  text-align:center; } .sheet img { display:block; max-width:100%; height:auto; margin:0 auto; }
+  text-align:center; }
+.sheet img { display:block; max-width:100%; height:auto; margin:0 auto; }
 .wide .sheet img { min-width:36rem; }
 figcaption,.caption { font-size:.88rem; line-height:1.45; margin:.55rem 0 0; max-width:44em; }
 .scroll { overflow-x:auto; min-width:0; }
 table { border-collapse:collapse; width:100%; font-size:.92rem; font-variant-numeric:tabular-nums; }
 th,td { padding:.36rem .6rem; text-align:right; border-bottom:1px solid var(--line); white-space:nowrap; }
 thead th { color:var(--quiet); font-weight:500; font-size:.82rem; border-bottom:1.5px solid var(--quiet); }
-tbody th { font-weight:600; max-width:16rem; overflow:hidden; text-overflow:ellipsis; }
+tbody th { font-weight:600; white-space:normal; overflow-wrap:break-word; max-width:12rem; }
 th:first-child,.words { text-align:left; }
 .status { font-size:.82rem; font-weight:600; padding:.12rem .6rem; border:1px solid; border-radius:1rem;
   margin-right:.4rem; color:var(--quiet); }
 .status.converged,.status.completed { color:var(--good); } .status.diverged { color:var(--bad); }
-.facts { display:grid; grid-template-columns:repeat(auto-fill,minmax(min(100%,14rem),1fr)); gap:.7rem 2rem;
-  margin:.8rem 0 0; } .facts dd { margin:0; overflow-wrap:anywhere; font-variant-numeric:tabular-nums; }
+.facts { display:grid; grid-template-columns:repeat(auto-fill,minmax(min(100%,9.5rem),1fr)); gap:.7rem 2rem;
+  margin:.8rem 0 0; }
+.facts dd { margin:0; overflow-wrap:anywhere; font-variant-numeric:tabular-nums; }
 pre,.code dt,.code dd { font-family:ui-monospace,"SF Mono",Menlo,Consolas,"Liberation Mono",monospace;
   font-size:.88rem; }
 pre { background:var(--card); border:1px solid var(--line); border-radius:8px; padding:.8rem 1rem; overflow-x:auto; }
 footer { max-width:68rem; margin:0 auto; padding:1rem 1.25rem 3rem; font-size:.85rem; }
 @media print { :root { --paper:#fff; --card:#fff; --ink:#000; --quiet:#444; --line:#bbb; } body { font-size:10pt; }
-  header { padding-top:0; } figure,tr,.notes,.tiles { break-inside:avoid; } h2,h3 { break-after:avoid; }
+  header { padding-top:0; } figure,tr,.notes,.facts { break-inside:avoid; } h2,h3 { break-after:avoid; }
   pre { white-space:pre-wrap; } .scroll,.sheet { overflow:visible; } .pair { grid-template-columns:1fr 1fr; } }
 """
 
@@ -259,7 +265,7 @@ def _data(report: Report) -> str:
 
 def _training(run: Run) -> str:
     epochs = len(run.history)
-    facts = f"{epochs:,} epoch{'s' * (epochs != 1)} in {run.seconds:.3g} s"
+    facts = f"{epochs:,} epoch{'s' * (epochs != 1)} in {run.seconds:.2f} s"
     loss = f", last loss {_number(run.loss)}" if epochs else ""
     ending = (
         f'<p><span class="status {run.status}">{run.status}</span> {escape(run.reason) or ENDINGS[run.status]}'
@@ -297,7 +303,7 @@ def _network(report: Report) -> str:
              _cell(_number(row.parameters)), _cell(_number(row.flop)))
             for row in rows
         ],
-        f"{_number(net.n_inputs)} inputs; {_number(net.n_parameters)} parameters; "
+        f"{_number(net.n_inputs)} input{'s' * (net.n_inputs > 1)}; {_number(net.n_parameters)} parameters; "
         f"{_number(sum(row.flop for row in rows))} floating-point operations a prediction, activations not counted.",
     )  # fmt: skip
     diagram = _picture(
@@ -323,7 +329,7 @@ def _inside(statistics: Sequence[LayerStatistics]) -> str:
     table = _table(
         ("layer", "activation", "z", "a", "dead units", "saturated", "rms δ", "rms dJ/dW"),
         [
-            (_cell(f"{one.number} {one.kind}", head=True), _cell(one.activation, words=True),
+            (_cell(f"{one.number}\u00a0{one.kind}", head=True), _cell(one.activation, words=True),
              _cell(f"{_short(one.z_mean)} ± {_short(one.z_std)}"), _cell(f"{_short(one.a_mean)} ± {_short(one.a_std)}"),
              _cell(f"{one.dead:.0%}"), _cell("–" if one.saturated is None else f"{one.saturated:.0%}"),
              _cell(_short(one.delta_rms)), _cell("–" if one.gradient_rms is None else _short(one.gradient_rms)))

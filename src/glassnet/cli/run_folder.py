@@ -1,0 +1,112 @@
+"""The folder that a run leaves: written beside its place and moved there when whole."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from glassnet.cli.measuring import evaluation, layer_numbers, make_report
+from glassnet.errors import fault
+from glassnet.insight.report import render
+from glassnet.persistence import save, save_pipeline
+
+if TYPE_CHECKING:
+    from glassnet.cli.fitting import Fitted
+
+__all__ = ["RunFolder", "versions"]
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on."""
+    names = ("glassnet", "numpy", "scipy", "scikit-learn", "skrub")
+    return {"python": sys.version.split()[0], **{name: version(name) for name in names}}
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A place for the results: reserved before the work begins, so that a bad one costs nothing.
+
+    An existing folder is never touched: runs/digits, runs/digits-2, runs/digits-3 ...
+    """
+
+    wanted: Path
+    partial: Path
+
+    @classmethod
+    def reserve(cls, out: str | None, name: str) -> Self:
+        """Make a hidden folder beside the wanted one; raises GlassnetError where nothing can be written."""
+        wanted = Path(out) if out else Path("runs") / Path(name).name.split(".")[0]
+        try:
+            wanted.parent.mkdir(parents=True, exist_ok=True)
+            partial = Path(tempfile.mkdtemp(prefix=f".{wanted.name}-", dir=wanted.parent))
+        except OSError as error:
+            remedy = "Choose another place with --out."
+            raise fault("--out", "a folder that can be made", f"{wanted} ({error.strerror})", remedy) from error
+        return cls(wanted, partial)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        shutil.rmtree(self.partial, ignore_errors=True)  # after a success it has moved and is no longer there
+
+    def write(self, fitted: Fitted) -> Path:
+        """Write every file, then move the folder to the first free name; return its path."""
+        estimator, here = fitted.estimator, self.partial
+        config, measured = asdict(fitted.config), evaluation(fitted)
+        save_pipeline(here / "model.skops", fitted.pipeline)
+        save(here / "network.safetensors", estimator.network_, estimator.theta_, metadata={"source": fitted.source.name})
+        estimator.history_.to_frame().to_csv(here / "history.csv", index=False)
+        _write_json(here / "metrics.json", measured.to_json())
+        _write_json(here / "config.json", {"arguments": config, "task": fitted.source.kind, "target": fitted.source.target,
+                                           "command": command_line(config), "versions": versions()})  # fmt: skip
+        report = make_report(fitted, measured, layer_numbers(fitted), command_line(config), versions())
+        (here / "report.html").write_text(render(report), encoding="utf-8")
+        return self._move()
+
+    def _move(self) -> Path:
+        self.partial.chmod(0o755)
+        number = 1
+        while True:
+            place = self.wanted if number == 1 else self.wanted.with_name(f"{self.wanted.name}-{number}")
+            if not place.exists():
+                self.partial.rename(place)
+                return place
+            number += 1
+
+
+def command_line(config: dict[str, Any]) -> str:
+    """Return the command that does the same again, defaults left out."""
+    from glassnet.cli.fitting import FitConfig
+
+    default = asdict(FitConfig(config["source"]))
+    words = ["glassnet", "fit", _quoted(str(config["source"]))]
+    for name, value in config.items():
+        if name != "source" and value != default[name]:
+            text = ",".join(map(str, value)) or "0" if isinstance(value, tuple) else str(value)
+            words += [f"--{name.replace('_', '-')}", _quoted(text)]
+    return " ".join(words)
+
+
+def _quoted(text: str) -> str:
+    import shlex
+
+    return shlex.quote(text)
+
+
+def _write_json(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, indent=2, default=_plain) + "\n", encoding="utf-8")
+
+
+def _plain(value: object) -> object:
+    """Return NumPy's numbers and arrays as Python's."""
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else str(value)
