@@ -91,7 +91,6 @@ def test_early_stopping_says_why() -> None:
     assert answer == Request("stopped", "validation_loss has not improved by more than 0.5 since epoch 1")
 
 
-@pytest.mark.xfail(reason="src: epoch 0 of a solver is taken for 'nothing seen yet'", strict=True)
 def test_early_stopping_counts_from_epoch_0_as_well() -> None:
     assert requests(EarlyStopping(1), [3.0, 4.0], first=0)[-1] is not None
 
@@ -246,9 +245,7 @@ def test_checkpoint_saves_every_so_often(every: int, epochs: list[int]) -> None:
 
 
 @pytest.mark.parametrize("run", [fit, lambda **o: gn.minimize(LINE, np.zeros(2), X, Y, **o)], ids=["train", "minimize"])
-def test_what_a_record_shows_is_read_only(run: Callable[..., Run], request: pytest.FixtureRequest) -> None:
-    if "minimize" in request.node.name:
-        request.applymarker(pytest.mark.xfail(reason="src: minimize hands out SciPy's own array", strict=True))
+def test_what_a_record_shows_is_read_only(run: Callable[..., Run]) -> None:
     flags: list[bool] = []
     run(callbacks=[lambda r: flags.extend([r.theta.flags.writeable, r.state.flags.writeable])])
     assert not any(flags)
@@ -286,7 +283,6 @@ def test_progress_in_a_short_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(capsys.readouterr().err.splitlines()) == 3
 
 
-@pytest.mark.xfail(reason="src: the seconds are divided by the epoch, 0 at a solver's start", raises=ZeroDivisionError)
 def test_progress_of_a_solver(capsys: pytest.CaptureFixture[str]) -> None:
     gn.minimize(LINE, np.zeros(2), X, Y, callbacks=[Progress()])
     assert "loss" in capsys.readouterr().err
@@ -352,7 +348,6 @@ def test_at_end_is_called_however_the_run_ends() -> None:
     assert ended == ["end"] * 3
 
 
-@pytest.mark.xfail(reason="src: a live line keeps the terminal when a callback raises", strict=True)
 def test_at_end_is_called_when_a_callback_raises() -> None:
     ended: list[str] = []
 

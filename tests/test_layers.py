@@ -212,7 +212,6 @@ def test_layers_are_equal_however_they_were_spelt() -> None:
     assert Dense(3, {"name": "elu", "alpha": 1.0}) == Dense(3, "elu") != Dense(3, {"name": "elu", "alpha": 2.0})
 
 
-@pytest.mark.xfail(reason="layers.py keeps initializers as they were spelt")
 @pytest.mark.parametrize("option", ["weight_init", "bias_init"])
 @pytest.mark.parametrize("name", ["zeros", "constant", "he_normal"])
 @pytest.mark.parametrize("spelt", [initializer, lambda name: {"name": name}])

@@ -99,14 +99,12 @@ def test_inputs_are_never_changed() -> None:
     np.testing.assert_array_equal(theta, before)
 
 
-@pytest.mark.xfail(reason="network.forward and objective._mode know int alone")
 def test_a_whole_number_of_numpy_is_a_seed() -> None:
     theta = DEEP.init()
     expected = DEEP.forward(theta, X, training=True, rng=5).output
     np.testing.assert_array_equal(DEEP.forward(theta, X, training=True, rng=np.int64(5)).output, expected)
 
 
-@pytest.mark.xfail(reason="a float64 state widens a float32 network")
 def test_state_keeps_the_dtype_of_theta() -> None:
     theta = DEEP.init(dtype=np.float32)
     assert DEEP.forward(theta, X, state=DEEP.init_state()).output.dtype == np.float32
@@ -178,19 +176,16 @@ def test_refusals(make: object, message: str) -> None:
         make()
 
 
-@pytest.mark.xfail(reason="a bare TypeError")
 def test_one_layer_without_its_list_is_refused() -> None:
     with pytest.raises(GlassnetError, match="layers"):
         Network(2, Dense(1))
 
 
-@pytest.mark.xfail(reason="network.trace casts X to the dtype of theta, whole numbers included: 6 instead of 6.5")
 def test_whole_numbers_in_theta_do_not_truncate_x() -> None:
     net = Network(2, [Dense(1)])
     assert net.forward(np.array([1, 2, 3]), [[1.5, 1.0]]).output == 6.5
 
 
-@pytest.mark.xfail(reason="network.trace no longer asks the layout for the views")
 @pytest.mark.parametrize("P", [65, 67])
 def test_theta_of_another_length_is_refused(P: int) -> None:
     with pytest.raises(GlassnetError, match=rf"theta must be \(\.\.\., 66\), received \({P},\)"):

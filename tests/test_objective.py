@@ -169,7 +169,6 @@ def test_a_loss_of_your_own_is_the_built_in_one() -> None:
     assert objective().matched is not None
 
 
-@pytest.mark.xfail(reason="objective.matched compares names")
 def test_an_activation_that_only_shares_a_name_is_not_matched() -> None:
     triple = Activation("identity", lambda z: 3 * z, lambda z, a: 3 * np.ones_like(z))
     net = Network(1, [Dense(1, triple)])
@@ -186,7 +185,6 @@ CALLS = {
 }
 
 
-@pytest.mark.xfail(reason="network.trace no longer asks the layout for the views")
 @pytest.mark.parametrize("P", [NET.n_parameters - 1, NET.n_parameters + 1])
 @pytest.mark.parametrize("call", CALLS)
 def test_theta_of_another_length_is_refused(call: str, P: int) -> None:
@@ -194,7 +192,6 @@ def test_theta_of_another_length_is_refused(call: str, P: int) -> None:
         CALLS[call](np.ones(P))
 
 
-@pytest.mark.xfail(reason="network.trace casts X to the dtype of theta, whole numbers included")
 @pytest.mark.parametrize("call", CALLS)
 def test_theta_of_whole_numbers_means_the_same(call: str) -> None:
     np.testing.assert_array_equal(CALLS[call](np.arange(NET.n_parameters)), CALLS[call](np.arange(34.0)))

@@ -85,7 +85,6 @@ def test_as_schedule() -> None:
     assert as_schedule(1) == as_schedule(np.float64(1.0)) == Constant(1.0)
 
 
-@pytest.mark.xfail(reason="as_schedule knows float alone; WarmUp takes no number")
 def test_numbers_of_numpy_and_numbers_within_are_rates() -> None:
     assert as_schedule(np.float32(0.5)) == Constant(0.5)
     assert WarmUp(2, 0.5)(0) == 0.25

@@ -262,7 +262,6 @@ def test_metrics_without_validation_are_measured_on_the_training_rows() -> None:
     assert run.history["bias"][-1] == pytest.approx((NET.forward(run.theta, X).output - Y).mean())
 
 
-@pytest.mark.xfail(reason="src: a metric named like a column of the history overwrites it, unsaid", strict=True)
 @pytest.mark.parametrize("name", ["loss", "epoch", "seconds"])
 def test_a_metric_cannot_take_the_name_of_a_column(name: str) -> None:
     with pytest.raises(GlassnetError):

@@ -20,7 +20,17 @@ from glassnet import registry
 from glassnet.arrays import Array
 from glassnet.errors import type_fault
 
-__all__ = ["ACTIVATIONS", "Activation", "ActivationLike", "get", "half_log_max", "sigmoid", "softplus", "step"]
+__all__ = [
+    "ACTIVATIONS",
+    "Activation",
+    "ActivationLike",
+    "get",
+    "half_log_max",
+    "is_known",
+    "sigmoid",
+    "softplus",
+    "step",
+]
 
 Value = Callable[[Array], Array]
 Derivative = Callable[[Array, Array], Array]
@@ -78,7 +88,7 @@ ActivationLike = str | Activation | tuple[Value, Derivative] | Mapping[str, obje
 
 def step(z: Array) -> Array:
     """[z > 0]: 1 where z > 0 and 0 elsewhere, in the dtype of z."""
-    return (z > 0) * np.asarray(z).dtype.type(1)
+    return np.asarray((z > 0) * np.asarray(z).dtype.type(1))
 
 
 def identity(z: Array) -> Array:
@@ -287,6 +297,11 @@ ACTIVATIONS: Mapping[str, Callable[..., Activation]] = {
     "elu": elu,
 }
 """Name -> maker of every activation: the one table for Python, the command line, files and messages."""
+
+
+def is_known(activation: Activation) -> bool:
+    """Whether the activation is one of the library's (with default options), not your own under the same name."""
+    return activation.name in ACTIVATIONS and activation == ACTIVATIONS[activation.name]()
 
 
 def get(spec: ActivationLike) -> Activation:

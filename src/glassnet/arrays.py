@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from glassnet.errors import GlassnetError, fault, type_fault
 
-__all__ = ["Array", "Seed", "as_floats", "as_matrix", "as_rows", "as_weights", "check_count"]
+__all__ = ["Array", "Seed", "as_floats", "as_matrix", "as_rows", "as_weights", "check_count", "read_only"]
 
 Array = npt.NDArray[Any]
 """A NumPy array of float32, float64 or (for complex-step derivatives) complex128."""
@@ -26,14 +26,20 @@ def as_floats(name: str, value: npt.ArrayLike) -> Array:
     array = np.asarray(value)
     if array.dtype.kind in "OUSMm":
         try:
+            if array.dtype.kind in "Mm":
+                raise TypeError("a date is not a number")
             array = array.astype(np.float64)
         except (TypeError, ValueError) as error:
             raise type_fault(
                 name, "numbers", f"dtype {array.dtype}", "Text and categories: see glassnet.tables."
             ) from error
+    elif array.dtype == np.complex64:
+        array = array.astype(np.complex128)
     elif array.dtype not in (np.float32, np.float64, np.complex128):
         array = array.astype(np.float64)
-    if array.size and not np.isfinite(array.sum()) and not np.isfinite(array).all():
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = array.sum()
+    if not np.isfinite(total) and not np.isfinite(array).all():
         row = int(np.argwhere(~np.isfinite(array))[0][0]) if array.ndim else 0
         raise fault(name, "finite", f"NaN or infinity (first in row {row})", "Drop the row or fill the value in first.")
     return array
@@ -78,6 +84,13 @@ def as_weights(sample_weight: npt.ArrayLike | None, m: int) -> Array | None:
     if weights.min() < 0 or weights.sum() <= 0:
         raise fault("sample_weight", "at least 0 with a positive sum", f"a sum of {weights.sum():g}")
     return weights
+
+
+def read_only(array: Array) -> Array:
+    """Return a view that cannot be written through."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def check_count(name: str, value: object, least: int = 1) -> int:

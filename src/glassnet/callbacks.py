@@ -71,13 +71,13 @@ class _Best:
     """The best value so far and how many epochs ago it was seen."""
 
     value: float = float("inf")
-    epoch: int = 0
+    epoch: int | None = None
     waited: int = 0
     theta: Array | None = None
     state: Array | None = None
 
     def see(self, value: float, record: EpochRecord, min_delta: float, keep: bool) -> None:
-        if value < self.value - min_delta or self.epoch == 0:
+        if value < self.value - min_delta or self.epoch is None:
             self.value, self.epoch, self.waited = value, record.epoch, 0
             if keep:
                 self.theta, self.state = record.theta.copy(), record.state.copy()
@@ -96,7 +96,8 @@ class EarlyStopping:
     """Stop when the monitored number has not improved by more than `min_delta` for `patience` epochs.
 
     `monitor` is "loss", "validation_loss" or a metric such as "validation_accuracy"; None takes the validation loss
-    where there is one. With `restore_best` the weights of the best epoch come back, however the run ends.
+    where there is one. Numbers with "loss" in their name are to fall, all others to rise. With `restore_best` the
+    weights of the best epoch come back, however the run ends.
     """
 
     patience: int = 10
@@ -149,7 +150,7 @@ class TargetReached:
 class ReduceOnPlateau:
     """Multiply the learning rate by `factor` when the monitored number has not improved for `patience` epochs.
 
-    It is never brought below `min_rate`.
+    It is never brought below `min_rate`. For rules only: solvers have no learning rate.
     """
 
     factor: float = 0.1
@@ -233,7 +234,7 @@ class Progress:
     def _plain(self) -> Watcher:
         def after_epoch(record: EpochRecord) -> None:
             if record.epoch == 1 or record.epoch % max(record.epochs // 10, 1) == 0:
-                left = record.seconds / record.epoch * (record.epochs - record.epoch)
+                left = record.seconds / max(record.epoch, 1) * (record.epochs - record.epoch)
                 print(
                     f"epoch {record.epoch:>5}/{record.epochs}  {self._text(record)}  at most {left:.1f} s left",
                     file=sys.stderr,

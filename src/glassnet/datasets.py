@@ -14,7 +14,6 @@ import os
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
@@ -134,6 +133,8 @@ def _mnist_from_file(path: Path) -> list[npt.NDArray[Any]]:
 
 
 def _mnist_from_openml(folder: str) -> list[npt.NDArray[Any]]:
+    from http.client import HTTPException
+
     from sklearn.datasets import fetch_openml
 
     try:

@@ -76,7 +76,7 @@ class GradientReport:
     @property
     def error(self) -> float:
         """The worst relative error of all blocks."""
-        return max(block.error for block in self.blocks)
+        return float(np.max([block.error for block in self.blocks]))
 
     @property
     def ok(self) -> bool:

@@ -115,7 +115,7 @@ class Run:
     status: Status
     reason: str
     seconds: float
-    rule_state: RuleState = RuleState()
+    rule_state: RuleState | None = None
     """What the rule remembers: pass it to `train` to go on where this run ended."""
 
     @property

@@ -346,13 +346,13 @@ def _normalise(record: object, field_name: str, value: object) -> None:
 
 
 def _name_or_record(function: Activation) -> str | Activation:
-    known = function.name in activations.ACTIVATIONS and function == activations.get(function.name)
-    return function.name if known else function
+    return function.name if activations.is_known(function) else function
 
 
 def _checked(init: InitializerLike) -> InitializerLike:
     record = initializers.get(init)
-    return init if isinstance(init, str) else record
+    known = record.name in initializers.INITIALIZERS and record == initializers.get(record.name)
+    return record.name if known else record
 
 
 def _init_spec(init: InitializerLike) -> registry.Spec:

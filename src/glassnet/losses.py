@@ -109,7 +109,13 @@ def squared_error() -> Loss:
     def slope(a: Array, y: Array) -> Array:
         return a - y
 
-    return Loss("squared_error", value, slope, analytic=True, matched=Matched("identity", lambda z, a, y: value(a, y), lambda z, a, y: a - y))
+    return Loss(
+        "squared_error",
+        value,
+        slope,
+        analytic=True,
+        matched=Matched("identity", lambda z, a, y: value(a, y), lambda z, a, y: a - y),
+    )
 
 
 @registry.remembered
@@ -121,7 +127,7 @@ def absolute_error() -> Loss:
 @registry.remembered
 def huber(delta: float = 1.0) -> Loss:
     """Return Huber's loss: r^2/2 for |r| <= delta, else delta (|r| - delta/2), r = a - y (Huber 1964)."""
-    if delta <= 0:
+    if not delta > 0:
         raise fault("delta of huber", "positive", delta)
 
     def value(a: Array, y: Array) -> Array:
@@ -245,7 +251,7 @@ def focal(gamma: float = 2.0) -> Loss:
     Well classified samples count little (Lin, Goyal, Girshick, He and Dollar 2017, without its class balance: use
     sample weights). gamma = 0 is the binary cross-entropy.
     """
-    if gamma < 0:
+    if not gamma >= 0:
         raise fault("gamma of focal", "at least 0", gamma)
 
     def value(a: Array, y: Array) -> Array:

@@ -76,6 +76,8 @@ class Network(Record):
     layers: tuple[Layer, ...]
 
     def __init__(self, n_inputs: int, layers: Iterable[Layer]) -> None:
+        if not isinstance(layers, Iterable):
+            raise type_fault("layers", "a list", repr(layers), "One layer? [layer].")
         chosen = tuple(layers)
         object.__setattr__(self, "n_inputs", check_count("n_inputs", n_inputs))
         object.__setattr__(self, "layers", chosen)
@@ -170,7 +172,7 @@ class Network(Record):
 
         Raises GlassnetError for wrong shapes and for NaN or infinity in X.
         """
-        noise = np.random.default_rng(rng) if isinstance(rng, int) else rng
+        noise = np.random.default_rng(rng) if isinstance(rng, int | np.integer) else rng
         return self.trace(theta, as_matrix("X", X, self.n_inputs), state, Mode(training, noise))
 
     def trace(
@@ -180,6 +182,11 @@ class Network(Record):
 
         z_l = layer_l(a_{l-1}),  a_l = f_l(z_l).
         """
+        if work is None:
+            theta = np.asarray(theta)
+            theta = theta if theta.dtype.kind in "fc" else theta.astype(np.float64)
+            if theta.ndim == 0 or theta.shape[-1] != self.n_parameters:
+                raise fault("theta", f"(..., {self.n_parameters})", theta.shape)
         parameters = self.split(theta) if work is None else work.parameters
         state, stats = self._own_statistics(state, theta, X)
         A = X if theta.dtype.kind == "c" else X.astype(theta.dtype, copy=False)
@@ -213,7 +220,7 @@ class Network(Record):
         if state.shape[-1] != size:
             raise fault("state", f"(..., {size})", state.shape, "Take net.init_state().")
         lead = np.broadcast_shapes(theta.shape[:-1], X.shape[:-2], state.shape[:-1])
-        own = np.array(np.broadcast_to(state, (*lead, size)))
+        own = np.array(np.broadcast_to(state, (*lead, size)), dtype=theta.real.dtype)
         return own, _split(self._statistic_parts, own)
 
     @cached_property

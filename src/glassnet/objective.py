@@ -70,7 +70,8 @@ class Objective(Record):
     def matched(self) -> losses.Matched | None:
         """The form of the loss in terms of z, where it belongs to the output activation."""
         pair = self.loss_record.matched
-        return pair if pair is not None and pair.activation == self.net.output_activation else None
+        same = pair is not None and self.net.layers[-1].function == activations.get(pair.activation)
+        return pair if same else None
 
     # ---- for everyone: checked ------------------------------------------------------------------------------------
 
@@ -114,7 +115,7 @@ class Objective(Record):
 
     def residuals(self, theta: Array, X: npt.ArrayLike, Y: npt.ArrayLike) -> Array:
         """Return a - y (m, k), the residuals that squared error sums; raises GlassnetError for another loss."""
-        if self.loss_record.name != "squared_error":
+        if self.loss_record != losses.get("squared_error"):
             raise fault("the loss", "squared_error for residuals", self.loss_record.name)
         rows, targets, _ = self.check(X, Y)
         return self.run_on.forward(self.net, theta, rows, None, PREDICT).output - targets
@@ -139,7 +140,7 @@ class Objective(Record):
         an activation or a loss is your own, and may not take complex numbers, the gradient is differenced instead.
         """
         data = self.check(X, Y, sample_weight)
-        mode = Mode(training)
+        mode, theta = Mode(training), np.asarray(theta, dtype=np.float64)
         if self._takes_complex:
             shifted = theta + 1e-30j * direction
             return np.asarray(self.evaluate(shifted, *data, None, mode)[1].imag / 1e-30)
@@ -149,8 +150,8 @@ class Objective(Record):
 
     @cached_property
     def _takes_complex(self) -> bool:
-        own = [layer.function for layer in self.net.layers if layer.function.name not in activations.ACTIVATIONS]
-        return not own and self.loss_record.name in losses.LOSSES and self.run_on.name == "numpy"
+        functions_known = all(activations.is_known(layer.function) for layer in self.net.layers)
+        return functions_known and self.loss_record.name in losses.LOSSES and self.run_on.name == "numpy"
 
     def check(
         self, X: npt.ArrayLike, Y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
@@ -195,7 +196,7 @@ class Objective(Record):
         return np.asarray(cost.sum(axis=-1) @ (weights / weights.sum()))
 
     def delta(self, trace: Trace, Y: Array, weights: Array | None) -> Array:
-        """dJ/dz_L (..., m, k): w_i / sum w times dL_i/dz_L, which is dL_i/da_L f'(z_L) where the pair does not match."""
+        """dJ/dz_L (..., m, k): w_i / sum w times dL_i/dz_L; dL_i/dz_L = dL_i/da_L f'(z_L) for an unmatched pair."""
         z, a = trace.z[-1], trace.a[-1]
         if self.matched is not None:
             dZ = self.matched.delta(z, a, Y)
@@ -224,4 +225,4 @@ class Objective(Record):
 
 
 def _mode(training: bool, rng: Seed | Noise) -> Mode:
-    return Mode(training, np.random.default_rng(rng) if isinstance(rng, int) else rng)
+    return Mode(training, np.random.default_rng(rng) if isinstance(rng, int | np.integer) else rng)

@@ -314,9 +314,11 @@ class ClipNorm:
         self, grad: Array, state: RuleState, learning_rate: float, theta: Array | None = None
     ) -> tuple[Array, RuleState]:
         """Return the step of the rule inside for the shortened gradient."""
-        norm = np.sqrt((grad * grad).sum(axis=-1, keepdims=True))
-        short = np.minimum(1.0, self.max_norm / np.maximum(norm, np.finfo(grad.dtype).tiny))
-        return self.rule.step(grad * short, state, learning_rate, theta)
+        largest = np.maximum(np.abs(grad).max(axis=-1, keepdims=True), np.finfo(grad.dtype).tiny)
+        unit = grad / largest  # squares of it neither overflow nor vanish
+        norm = np.sqrt((unit * unit).sum(axis=-1, keepdims=True))
+        short = np.minimum(largest, self.max_norm / np.maximum(norm, 1.0))
+        return self.rule.step(unit * short, state, learning_rate, theta)
 
 
 RULES: Mapping[str, Callable[..., Rule]] = {

@@ -11,7 +11,7 @@ from functools import wraps
 from inspect import signature
 from typing import ParamSpec, Protocol, TypeVar, cast
 
-from glassnet.errors import GlassnetError, choose
+from glassnet.errors import GlassnetError, choose, type_fault
 
 __all__ = ["Named", "Spec", "make", "remembered", "spec_of"]
 
@@ -59,6 +59,8 @@ def make(kind: str, table: Mapping[str, Callable[..., R]], spec: str | Mapping[s
     """
     if isinstance(spec, str):
         return choose(kind, spec, table)()
+    if not isinstance(spec, Mapping):
+        raise type_fault(kind, "a name or a mapping", repr(spec))
     options = {key: value for key, value in spec.items() if key != "name"}
     maker = choose(kind, spec.get("name"), table)
     try:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import cos, pi
+from numbers import Real
+from typing import cast
 
 from glassnet.errors import fault, type_fault
 
@@ -119,6 +121,7 @@ class WarmUp:
     after: Schedule
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "after", as_schedule(self.after))
         _positive("steps", self.steps)
 
     def __call__(self, t: int) -> float:
@@ -157,7 +160,7 @@ def _cosine_between(start: float, end: float, share: float) -> float:
     return end + (start - end) * 0.5 * (1.0 + cos(pi * share))
 
 
-def as_schedule(learning_rate: float | Schedule) -> Schedule:
+def as_schedule(learning_rate: object) -> Schedule:
     """Return a schedule for a number or a schedule.
 
     Raises GlassnetError for a rate that is not positive and finite.
@@ -168,7 +171,7 @@ def as_schedule(learning_rate: float | Schedule) -> Schedule:
     [0.05, 0.1, 0.1, 0.05]
     """
     if callable(learning_rate):
-        return learning_rate
-    if isinstance(learning_rate, bool) or not isinstance(learning_rate, int | float):
+        return cast(Schedule, learning_rate)
+    if isinstance(learning_rate, bool) or not isinstance(learning_rate, Real):
         raise type_fault("learning_rate", "a number or a schedule", repr(learning_rate))
     return Constant(float(learning_rate))

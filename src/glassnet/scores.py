@@ -1,4 +1,7 @@
-"""Scores: how good outputs are, one number each, more is better. They fit `train(..., metrics={"accuracy": accuracy})`."""
+"""Scores: how good outputs are, one number each; more is better.
+
+They fit `train(..., metrics={"accuracy": accuracy})`.
+"""
 
 from __future__ import annotations
 

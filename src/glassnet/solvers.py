@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from glassnet.arrays import Array, check_count
+from glassnet.arrays import Array, check_count, read_only
 from glassnet.callbacks import Request, start_all
 from glassnet.errors import GlassnetError, choose, fault
 from glassnet.history import EpochRecord, History, Run
@@ -32,6 +32,8 @@ class _Method:
     scipy_name: str
     options: Mapping[str, float]
     hessian: bool = False
+    scale: float = 1.0
+    """SciPy's Newton-CG takes any curvature below 7e-16 for none: it is shown scale * J, whose minimum is the same."""
 
 
 # The gradient norm is tested by `minimize` itself, the same for all: SciPy's own tests are switched off.
@@ -39,7 +41,7 @@ METHODS: Mapping[str, _Method] = {
     "bfgs": _Method("BFGS", {"gtol": 0.0}),
     "lbfgs": _Method("L-BFGS-B", {"gtol": 0.0, "ftol": 0.0, "maxcor": 10, "maxls": 50, "maxfun": 10**9}),
     "cg": _Method("CG", {"gtol": 0.0}),
-    "newton-cg": _Method("Newton-CG", {"xtol": 0.0}, hessian=True),
+    "newton-cg": _Method("Newton-CG", {"xtol": 0.0}, hessian=True, scale=1e6),
 }
 """Name -> method of every solver."""
 
@@ -61,9 +63,9 @@ def minimize(
     """Minimise J over all of X (m, d), Y (m, k) from theta (P,) with "bfgs", "lbfgs", "cg" or "newton-cg".
 
     The run is "converged" when the largest entry of the gradient is at most `tolerance` or no step lowers J any more
-    (rounding is reached), "completed" after `max_iter` iterations or `max_evaluations` evaluations of J and its gradient
-    (an iteration is finished first). The history has a row an iteration, from the start
-    (epoch 0); `updates` counts evaluations of J.
+    (rounding is reached), "completed" after `max_iter` iterations or after the iteration in which `max_evaluations`
+    evaluations of J and its gradient were reached. The history has a row an iteration, from the start (epoch 0);
+    `updates` counts evaluations of J.
 
     Newton-CG uses exact Hessian-vector products (`Objective.hessian_product`). SciPy computes in float64; theta comes
     back in its own dtype.
@@ -81,19 +83,26 @@ def minimize(
     from scipy import optimize
 
     chosen = choose("method", method, METHODS)
+    theta = np.asarray(theta)
     check_count("max_iter", max_iter)
     if any(isinstance(layer, Dropout) and layer.rate for layer in objective.net.layers):
         raise GlassnetError(f"{method} needs a loss that does not change from call to call; Dropout: use train(...).")
     if theta.shape != (objective.net.n_parameters,) or theta.dtype.kind != "f":
         raise fault("theta", f"floats ({objective.net.n_parameters},)", f"{theta.dtype} {theta.shape}")
     objective = objective if engine is None else replace(objective, engine=engine)
-    watch = _Watch(objective, objective.check(X, Y, sample_weight), tolerance, callbacks, max_iter)
-    watch.max_evaluations = max_iter * 1000 if max_evaluations is None else check_count("max_evaluations", max_evaluations)
+    data = objective.check(X, Y, sample_weight)
+    if data[0].ndim != 2:
+        raise fault("X", f"(m, {objective.net.n_inputs})", data[0].shape)
+    watch = _Watch(objective, data, tolerance, callbacks, max_iter)
+    watch.scale, watch.best = chosen.scale, (np.inf, theta.astype(np.float64))
+    watch.max_evaluations = (
+        max_iter * 1000 if max_evaluations is None else check_count("max_evaluations", max_evaluations)
+    )
     with np.errstate(over="ignore", invalid="ignore"):  # a line search may try a step that is far too long
-        watch.after_iteration(theta.astype(np.float64))
         result = None
-        if watch.ending is None:
-            try:
+        try:
+            watch.after_iteration(theta.astype(np.float64))
+            if watch.ending is None:
                 result = optimize.minimize(
                     watch.value_and_grad,
                     theta.astype(np.float64),
@@ -103,8 +112,8 @@ def minimize(
                     callback=watch.scipy_callback,
                     options={**chosen.options, "maxiter": max_iter},
                 )
-            except KeyboardInterrupt:
-                watch.ending = Request("stopped", f"interrupted after iteration {len(watch.rows) - 1}")
+        except KeyboardInterrupt:
+            watch.ending = Request("stopped", f"interrupted after iteration {len(watch.rows) - 1}")
     return watch.run(theta.dtype, result)
 
 
@@ -124,6 +133,7 @@ class _Watch:
         self.begin = perf_counter()
         self.evaluations = 0
         self.max_evaluations = 0
+        self.scale = 1.0
         self.rows: list[dict[str, float]] = []
         self.ending: Request | None = None
         self.last: tuple[Array, float, Array] | None = None
@@ -133,10 +143,10 @@ class _Watch:
         self.evaluations += 1
         J, grad, _ = self.objective.evaluate(theta, *self.data, None, Mode(training=True))
         self.last = theta.copy(), float(J), grad
-        return float(J), grad
+        return self.scale * float(J), self.scale * grad
 
     def hessian_product(self, theta: Array, direction: Array) -> Array:
-        return self.objective.hessian_product(theta, direction, *self.data, training=True)
+        return self.scale * self.objective.hessian_product(theta, direction, *self.data, training=True)
 
     def scipy_callback(self, intermediate_result: Any) -> None:
         self.after_iteration(intermediate_result.x)
@@ -149,7 +159,7 @@ class _Watch:
             self.value_and_grad(theta)
         assert self.last is not None
         _, J, grad = self.last
-        if J <= self.best[0]:
+        if not self.best[0] < J:
             self.best = J, theta.copy()
         record = EpochRecord(
             epoch=len(self.rows),
@@ -159,8 +169,8 @@ class _Watch:
             learning_rate=1.0,
             gradient_norm=float(np.sqrt(grad @ grad)),
             seconds=perf_counter() - self.begin,
-            theta=theta,
-            state=batch_statistics(self.objective.net, theta, self.data[0]),
+            theta=read_only(theta),
+            state=read_only(batch_statistics(self.objective.net, theta, self.data[0])),
             epochs=self.max_iter,
         )
         self.rows.append(record.row())

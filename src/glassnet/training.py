@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from glassnet import optimizers
-from glassnet.arrays import Array, Seed, check_count
+from glassnet.arrays import Array, Seed, check_count, read_only
 from glassnet.callbacks import Request, Watcher, start_all
 from glassnet.errors import choose, fault
 from glassnet.history import EpochRecord, History, Run
@@ -31,6 +31,8 @@ __all__ = ["Metric", "Sampling", "train"]
 Metric = Callable[[Array, Array], float]
 """(outputs (m, k), targets (m, k)) -> a score."""
 Sampling = Literal["shuffle", "sequential", "bootstrap", "batches"]
+RESERVED = {"epoch", "updates", "loss", "learning_rate", "gradient_norm", "seconds"}
+"""Columns of the history that no metric may take the name of."""
 Data = tuple[Array, Array, Array | None]
 
 BLOW_UP = 1e6
@@ -88,6 +90,13 @@ def train(
     objective = objective if engine is None else replace(objective, engine=engine)
     rule = optimizers.get(optimizer)
     data = objective.check(X, Y, sample_weight)
+    if data[0].ndim != 2:
+        raise fault("X", f"(m, {objective.net.n_inputs})", data[0].shape)
+    if validation is not None and (not isinstance(validation, list | tuple) or len(validation) not in (2, 3)):
+        raise fault("validation", "(X, Y) or (X, Y, sample_weight)", type(validation).__name__)
+    for name, metric in (metrics or {}).items():
+        if name in RESERVED or not callable(metric):
+            raise fault("each metric", "a function (outputs, targets) with a name of its own", f"{name!r}: {metric!r}")
     held_out = None if validation is None else objective.check(*validation)
     if average is not None and not 0 < average < 1:
         raise fault("average", "a decay between 0 and 1", average)
@@ -132,6 +141,10 @@ def _start(
     theta = np.array(theta, copy=True)
     if theta.shape != (net.n_parameters,) or theta.dtype.kind != "f":
         raise fault("theta", f"floats ({net.n_parameters},)", f"{theta.dtype} {theta.shape}", "Take net.init(rng=0).")
+    if not np.isfinite(theta).all():
+        raise fault("theta", "finite", "NaN or infinity")
+    if state is not None and np.shape(state) != (net.state_layout.size,):
+        raise fault("state", f"({net.state_layout.size},)", np.shape(state), "Take net.init_state().")
     state = net.init_state(theta.dtype) if state is None else np.array(state, theta.dtype)
     rule_state = rule.init(theta, net.weights) if rule_state is None else rule_state
     return _Position(theta, state, rule_state, None if average is None else theta.copy(), updates=rule_state.t)
@@ -256,7 +269,7 @@ def _run(
     epochs: int,
 ) -> Run:
     begin, rows = perf_counter(), []
-    best = at.weights().copy(), at.state.copy()
+    good = best = at.weights().copy(), at.state.copy()
     ending = Request("completed", f"all {epochs} epochs were run")
     try:
         for epoch in range(1, epochs + 1):
@@ -267,8 +280,9 @@ def _run(
                 trouble = f"the loss has grown from {at.first_loss:.3g} to {at.loss:.3g}"
             if trouble is not None:
                 ending = Request("diverged", f"epoch {epoch}: {trouble}. Try a learning rate ten times smaller.")
+                best = good  # the theta after the last whole epoch may be the one whose loss has just ended the run
                 break
-            best = at.weights().copy(), at.state.copy()
+            good, best = best, (at.weights().copy(), at.state.copy())
             record = EpochRecord(
                 epoch=epoch,
                 updates=at.updates,
@@ -277,8 +291,8 @@ def _run(
                 learning_rate=step.schedule(max(at.updates - 1, 0)) * at.rate_factor,
                 gradient_norm=at.gradient_norm,
                 seconds=perf_counter() - begin,
-                theta=_read_only(best[0]),
-                state=_read_only(best[1]),
+                theta=read_only(best[0]),
+                state=read_only(best[1]),
                 epochs=epochs,
             )
             rows.append(record.row())
@@ -287,11 +301,14 @@ def _run(
                 break
     except KeyboardInterrupt:
         ending = Request("stopped", f"interrupted in epoch {len(rows) + 1}")
-    for watcher in watchers:
-        wish = watcher.at_end()
+    finally:
+        wishes = [watcher.at_end() for watcher in watchers]
+    for wish in wishes:
         if wish is not None and wish.theta is not None and wish.state is not None:
             best = wish.theta, wish.state
-    return Run(*best, History(tuple(rows)), ending.stop or "completed", ending.reason, perf_counter() - begin, at.rule_state)
+    return Run(
+        *best, History(tuple(rows)), ending.stop or "completed", ending.reason, perf_counter() - begin, at.rule_state
+    )
 
 
 def _ask(watchers: tuple[Watcher, ...], record: EpochRecord, at: _Position) -> Request | None:
@@ -315,14 +332,9 @@ class _Probe:
         if not self.prefix and not self.metrics:
             return {}
         X, Y, weights = self.data
-        trace = self.objective.run_on.forward(self.objective.net, theta, X, state, Mode())
-        scores = {f"{self.prefix}{name}": float(metric(trace.output, Y)) for name, metric in self.metrics.items()}
-        if self.prefix:
-            scores = {"validation_loss": float(self.objective.data_term(trace, Y, weights)), **scores}
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            trace = self.objective.run_on.forward(self.objective.net, theta, X, state, Mode())
+            scores = {f"{self.prefix}{name}": float(metric(trace.output, Y)) for name, metric in self.metrics.items()}
+            if self.prefix:
+                scores = {"validation_loss": float(self.objective.data_term(trace, Y, weights)), **scores}
         return scores
-
-
-def _read_only(array: Array) -> Array:
-    view = array.view()
-    view.flags.writeable = False
-    return view

@@ -26,32 +26,48 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def glassnet(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """Hold the options that belong to no command."""
 
 
 @app.command()
 def fit(
-    source: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A data set (digits, iris, ...) or a CSV, TSV, Parquet or JSON lines file.")],
-    target: Annotated[str | None, typer.Option(metavar="COL", help="The column to predict. [default: the last one]")] = None,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|FILE", help="A data set (digits, iris, ...) or a CSV, TSV, Parquet or JSON lines file."
+        ),
+    ],
+    target: Annotated[
+        str | None, typer.Option(metavar="COL", help="The column to predict. [default: the last one]")
+    ] = None,
     hidden: Annotated[str, typer.Option(metavar="50,50", help="Units of the hidden layers; 0 for none.")] = "100",
     activation: Annotated[str, typer.Option(help="Activation of the hidden layers.")] = "relu",
     solver: Annotated[str, typer.Option(help="A rule (adam, sgd, ...) or a solver (lbfgs, bfgs, ...).")] = "adam",
-    learning_rate: Annotated[float, typer.Option(help="Learning rate of a rule.")] = 0.003,
-    epochs: Annotated[int, typer.Option(help="At most this many epochs (or iterations of a solver).")] = 200,
+    learning_rate: Annotated[
+        float, typer.Option(help="First learning rate of a rule; it falls along a cosine to 0.")
+    ] = 0.01,
+    epochs: Annotated[int, typer.Option(help="At most this many epochs (or iterations of a solver).")] = 100,
     batch_size: Annotated[int, typer.Option(help="Rows a step.")] = 32,
-    l2: Annotated[float, typer.Option(help="Penalty l2/2 |W|^2.")] = 1e-3,
+    l2: Annotated[
+        float | None, typer.Option(help="Penalty l2/2 |W|^2. [default: 0.001 for classes, 0.01 for numbers]")
+    ] = None,
     test_size: Annotated[float, typer.Option(help="Share of the rows held out for the result.")] = 0.2,
     seed: Annotated[int, typer.Option(help="Seed of split, start and order.")] = 0,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for the results. [default: runs/NAME]")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder for the results. [default: runs/NAME]")
+    ] = None,
     engine: Annotated[str, typer.Option(help="What evaluates the network.")] = "auto",
 ) -> None:
     """Train a network on a data set or a table and write a report.
 
     Example: glassnet fit digits
     """
-    from glassnet.cli.fitting import FitConfig, fit_and_write
+    from glassnet.cli.fitting import fit_and_write
+    from glassnet.cli.records import FitConfig
 
     config = FitConfig(
         source=source, target=target, hidden=FitConfig.parse_hidden(hidden), activation=activation, solver=solver,
@@ -65,7 +81,9 @@ def fit(
 def predict(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder that `glassnet fit` wrote.")],
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Rows to predict: a table with the same columns.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="CSV", help="Write here instead of printing.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="CSV", help="Write here instead of printing.")
+    ] = None,
 ) -> None:
     """Predict the rows of a table with a trained network."""
     from glassnet.cli.predicting import predict_and_write

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from sklearn import metrics
 
 from glassnet.arrays import Array
+from glassnet.cli.records import Fitted
 from glassnet.datasets import one_hot
 from glassnet.history import Run
 from glassnet.insight.report import ClassRow, Report
 from glassnet.insight.summary import LayerStatistics, layer_statistics
 from glassnet.network import NO_STATE
 from glassnet.objective import Objective
-
-if TYPE_CHECKING:
-    from glassnet.cli.fitting import Fitted
 
 __all__ = ["Evaluation", "evaluation", "layer_numbers", "make_report"]
 
@@ -71,7 +69,9 @@ def _classification(fitted: Fitted, facts: dict[str, object]) -> Evaluation:
     names = np.unique(np.concatenate([fitted.estimator.classes_, fitted.y]))
     accuracy = float(metrics.accuracy_score(fitted.y, fitted.predicted))
     columns = metrics.precision_recall_fscore_support(fitted.y, fitted.predicted, labels=names, zero_division=0.0)
-    rows = tuple(ClassRow(str(n), float(p), float(r), float(f), int(s)) for n, p, r, f, s in zip(names, *columns, strict=True))
+    rows = tuple(
+        ClassRow(str(n), float(p), float(r), float(f), int(s)) for n, p, r, f, s in zip(names, *columns, strict=True)
+    )
     verb = "read" if fitted.source.image_shape else "classified"
     numbers = {"accuracy": accuracy, "macro_f1": float(np.mean([row.f1 for row in rows if row.support]))}
     return Evaluation(
@@ -125,9 +125,7 @@ def make_report(
 ) -> Report:
     """Gather what the page shows."""
     estimator, source = fitted.estimator, fitted.source
-    run = Run(
-        estimator.theta_, NO_STATE, estimator.history_, estimator.status_, estimator.stop_reason_, fitted.seconds
-    )
+    run = Run(estimator.theta_, NO_STATE, estimator.history_, estimator.status_, estimator.stop_reason_, fitted.seconds)
     is_regression = source.kind == "regression"
     return Report(
         title=source.description,

@@ -70,7 +70,10 @@ def show_run(run: Path) -> None:
     out = console()
     out.print(f"{about['command']}", soft_wrap=True, markup=False)
     print_network_table(getattr(last, "regressor_", last).network_)
-    out.print(f"{measured['status']} after {measured['epochs']} epochs, {measured['seconds']:.1f} s: {measured['reason']}", markup=False)
+    out.print(
+        f"{measured['status']} after {measured['epochs']} epochs, {measured['seconds']:.1f} s: {measured['reason']}",
+        markup=False,
+    )
     out.print(f"[bold]{measured['headline']}[/bold]")
     numbers = {key: value for key, value in measured.items() if isinstance(value, float) and key != "seconds"}
     out.print("   ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in numbers.items()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
@@ -11,12 +10,10 @@ from rich.table import Table
 
 from glassnet import tables
 from glassnet.cli.measuring import Evaluation, evaluation
+from glassnet.cli.records import Fitted
+from glassnet.cli.sources import Source
 from glassnet.insight.summary import layer_table
 from glassnet.network import Network
-
-if TYPE_CHECKING:
-    from glassnet.cli.fitting import Fitted, FitConfig
-    from glassnet.cli.sources import Source
 
 __all__ = ["console", "print_ending", "print_evaluation", "print_network_table", "print_result", "print_source"]
 
@@ -71,7 +68,9 @@ def print_network_table(net: Network) -> None:
         table.add_column(name, justify="right")
     rows = layer_table(net)
     for row in rows:
-        table.add_row(f"{row.number} {row.kind} {row.units}", row.activation, row.weights, f"{row.parameters:,}", f"{row.flop:,}")
+        table.add_row(
+            f"{row.number} {row.kind} {row.units}", row.activation, row.weights, f"{row.parameters:,}", f"{row.flop:,}"
+        )
     table.add_row("in all", "", "", f"{sum(row.parameters for row in rows):,}", f"{sum(row.flop for row in rows):,}")
     out = console()
     out.print()
@@ -84,7 +83,8 @@ def print_result(fitted: Fitted) -> None:
     estimator = fitted.estimator
     out = console()
     out.print()
-    out.print(f"{estimator.status_} after {estimator.n_iter_} epochs, {fitted.seconds:.1f} s: {_plain(estimator.stop_reason_)}")
+    how_long = f"after {estimator.n_iter_} epochs, {fitted.seconds:.1f} s"
+    out.print(f"{estimator.status_} {how_long}: {_plain(estimator.stop_reason_)}")
     for note in fitted.notes:
         out.print(f"note: {_plain(note)}")
     print_evaluation(evaluation(fitted))
@@ -113,7 +113,8 @@ def print_ending(fitted: Fitted, path: Path) -> None:
     out = console()
     out.print()
     if fitted.estimator.status_ == "diverged":
-        out.print(f"The fit diverged; the last good weights were kept. Try --learning-rate {fitted.config.learning_rate / 10:g}")
+        advice = f"Try --learning-rate {fitted.config.learning_rate / 10:g}"
+        out.print(f"The fit diverged; the last good weights were kept. {advice}")
     out.print(f"report     {path / 'report.html'}", soft_wrap=True)
     out.print(f"next       glassnet show {path}   |   glassnet predict {path} FILE", soft_wrap=True)
 

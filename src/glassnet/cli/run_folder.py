@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sys
 import tempfile
@@ -10,17 +11,15 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
 from glassnet.cli.measuring import evaluation, layer_numbers, make_report
+from glassnet.cli.records import FitConfig, Fitted
 from glassnet.errors import fault
 from glassnet.insight.report import render
 from glassnet.persistence import save, save_pipeline
-
-if TYPE_CHECKING:
-    from glassnet.cli.fitting import Fitted
 
 __all__ = ["RunFolder", "versions"]
 
@@ -56,7 +55,9 @@ class RunFolder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         shutil.rmtree(self.partial, ignore_errors=True)  # after a success it has moved and is no longer there
 
     def write(self, fitted: Fitted) -> Path:
@@ -64,11 +65,13 @@ class RunFolder:
         estimator, here = fitted.estimator, self.partial
         config, measured = asdict(fitted.config), evaluation(fitted)
         save_pipeline(here / "model.skops", fitted.pipeline)
-        save(here / "network.safetensors", estimator.network_, estimator.theta_, metadata={"source": fitted.source.name})
+        save(
+            here / "network.safetensors", estimator.network_, estimator.theta_, metadata={"source": fitted.source.name}
+        )
         estimator.history_.to_frame().to_csv(here / "history.csv", index=False)
         _write_json(here / "metrics.json", measured.to_json())
-        _write_json(here / "config.json", {"arguments": config, "task": fitted.source.kind, "target": fitted.source.target,
-                                           "command": command_line(config), "versions": versions()})  # fmt: skip
+        about = {"arguments": config, "task": fitted.source.kind, "target": fitted.source.target}
+        _write_json(here / "config.json", {**about, "command": command_line(config), "versions": versions()})
         report = make_report(fitted, measured, layer_numbers(fitted), command_line(config), versions())
         (here / "report.html").write_text(render(report), encoding="utf-8")
         return self._move()
@@ -86,21 +89,13 @@ class RunFolder:
 
 def command_line(config: dict[str, Any]) -> str:
     """Return the command that does the same again, defaults left out."""
-    from glassnet.cli.fitting import FitConfig
-
     default = asdict(FitConfig(config["source"]))
-    words = ["glassnet", "fit", _quoted(str(config["source"]))]
+    words = ["glassnet", "fit", shlex.quote(str(config["source"]))]
     for name, value in config.items():
         if name != "source" and value != default[name]:
             text = ",".join(map(str, value)) or "0" if isinstance(value, tuple) else str(value)
-            words += [f"--{name.replace('_', '-')}", _quoted(text)]
+            words += [f"--{name.replace('_', '-')}", shlex.quote(text)]
     return " ".join(words)
-
-
-def _quoted(text: str) -> str:
-    import shlex
-
-    return shlex.quote(text)
 
 
 def _write_json(path: Path, value: object) -> None:

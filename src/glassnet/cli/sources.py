@@ -63,9 +63,11 @@ def _from_dataset(name: str, target: str | None) -> Source:
     def labels(y: Array) -> Array:
         if data.task != "classification":
             return y
-        return np.array([str(label) for label in data.target_names])[y.astype(int)]
+        return np.asarray(np.array(data.target_names, dtype=str)[y.astype(int)])
 
-    own_test = None if data.X_test is None else (pd.DataFrame(data.X_test, columns=columns), labels(data.y_test))
+    own_test = None
+    if data.X_test is not None and data.y_test is not None:
+        own_test = pd.DataFrame(data.X_test, columns=columns), labels(data.y_test)
     return Source(
         name, data.description, pd.DataFrame(data.X, columns=columns), labels(data.y), data.task,
         f"{name} is a data set for {data.task}", "target", data.image_shape, own_test,

@@ -44,7 +44,7 @@ class ReferenceEngine:
     def jacobian(self, net: Network, theta: Array, X: Array, state: Array | None) -> Array:
         """Return J (m, k, P): each row of X is made a network of its own in a stack of m, so gradients stay apart."""
         m = len(X)
-        stack = np.broadcast_to(theta, (m, net.n_parameters))
+        stack = np.broadcast_to(theta, (m, *np.shape(theta)))
         trace = self.forward(net, stack, X[:, None, :], state, PREDICT)
         J = np.empty((m, net.n_outputs, net.n_parameters), trace.output.dtype)
         for j in range(net.n_outputs):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from glassnet import activations, optimizers, solvers
 from glassnet.arrays import Array
 from glassnet.callbacks import Request, Watcher
-from glassnet.errors import choose, fault
+from glassnet.errors import choose, fault, type_fault
 from glassnet.history import EpochRecord
 from glassnet.layers import Dense
 from glassnet.network import Network
@@ -22,34 +22,40 @@ from glassnet.optimizers import Rule
 from glassnet.schedules import Schedule
 
 __all__ = [
-    "NoImprovement", "batch_size_of", "check_options", "is_full_batch", "make_network", "make_rule", "start_weights",
+    "FlatLoss", "NoImprovement", "batch_size_of", "check_options", "is_full_batch", "make_network", "make_rule",
+    "start_weights",
 ]  # fmt: skip
 
 SKLEARN_NAMES = {"logistic": "sigmoid"}
 LEARNING_RATES = {"constant": None, "invscaling": None, "adaptive": None}
+REGRESSION_LOSSES = {"squared_error": None, "poisson": None}
 SOLVERS = {**optimizers.RULES, **solvers.METHODS}
 
 
 def check_options(model: Any) -> None:
     """Check the constructor's arguments, all before any work; raises GlassnetError for the first that is wrong."""
-    choose("solver", model.solver, SOLVERS)
+    if isinstance(model.solver, str) or not hasattr(model.solver, "step"):
+        choose("solver", model.solver, SOLVERS)
     choose("learning_rate", model.learning_rate, LEARNING_RATES)
     _activation(model.activation)
     _hidden_sizes(model.hidden_layer_sizes)
-    for name in ("max_iter", "max_fun", "n_iter_no_change"):
-        value = getattr(model, name)
-        if value != np.inf:
-            _whole(name, value)
-    if model.batch_size != "auto":
+    if hasattr(model, "loss"):
+        choose("loss", model.loss, REGRESSION_LOSSES)
+    _whole("max_iter", model.max_iter)
+    _whole("max_fun", model.max_fun)
+    if not (isinstance(model.n_iter_no_change, float) and model.n_iter_no_change == np.inf):
+        _whole("n_iter_no_change", model.n_iter_no_change)
+    if not (isinstance(model.batch_size, str) and model.batch_size == "auto"):
         _whole("batch_size", model.batch_size)
-    for name, least, most in (
-        ("alpha", 0.0, np.inf), ("power_t", 0.0, np.inf), ("tol", 0.0, np.inf), ("momentum", 0.0, 1.0),
-        ("validation_fraction", 0.0, 1.0), ("beta_1", 0.0, 1.0), ("beta_2", 0.0, 1.0),
-    ):  # fmt: skip
-        _number(name, getattr(model, name), least, most)
+    for name in ("alpha", "power_t", "tol"):
+        _number(name, getattr(model, name), "a number of at least 0", lambda value: 0 <= value < np.inf)
+    for name in ("momentum", "validation_fraction", "beta_1", "beta_2"):
+        _number(name, getattr(model, name), "a number in [0, 1)", lambda value: 0 <= value < 1)
     for name in ("learning_rate_init", "epsilon"):
-        if _number(name, getattr(model, name), 0.0, np.inf) == 0:
-            raise fault(name, "positive", 0)
+        _number(name, getattr(model, name), "a positive number", lambda value: 0 < value < np.inf)
+    for name in ("shuffle", "warm_start", "nesterovs_momentum", "early_stopping"):
+        if not isinstance(getattr(model, name), bool | np.bool_):
+            raise type_fault(name, "True or False", repr(getattr(model, name)))
 
 
 def _whole(name: str, value: object) -> None:
@@ -57,10 +63,9 @@ def _whole(name: str, value: object) -> None:
         raise fault(name, "a whole number of at least 1", repr(value))
 
 
-def _number(name: str, value: object, least: float, most: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not least <= value <= most:
-        raise fault(name, f"a number from {least:g} to {most:g}", repr(value))
-    return float(value)
+def _number(name: str, value: Any, expected: str, holds: Callable[[float], bool]) -> None:
+    if isinstance(value, bool) or not isinstance(value, Real) or not holds(float(value)):
+        raise fault(name, expected, repr(value))
 
 
 def _activation(name: object) -> str:
@@ -84,9 +89,9 @@ def make_network(model: Any, n_inputs: int, n_outputs: int, output: str) -> Netw
     return Network(n_inputs, [*hidden, Dense(n_outputs, output)])
 
 
-def start_weights(net: Network, rng: np.random.RandomState, dtype: npt.DTypeLike) -> Array:
-    """Return scikit-learn's start: weights and biases from U(-b, b), b^2 = 6 / (n_in + n_out), 2 for the sigmoid."""
-    factor = 2.0 if net.layers[0].function.name == "sigmoid" else 6.0
+def start_weights(model: Any, net: Network, rng: np.random.RandomState, dtype: npt.DTypeLike) -> Array:
+    """Return scikit-learn's start: weights and biases from U(-b, b), b^2 = 6 / (n_in + n_out), 2 for "logistic"."""
+    factor = 2.0 if _activation(model.activation) == "sigmoid" else 6.0
     start = {}
     for l, (n_in, n_out) in enumerate(zip(net.sizes[:-1], net.sizes[1:], strict=True), 1):
         bound = (factor / (n_in + n_out)) ** 0.5
@@ -97,7 +102,7 @@ def start_weights(net: Network, rng: np.random.RandomState, dtype: npt.DTypeLike
 
 def is_full_batch(model: Any) -> bool:
     """Whether the solver is one of `minimize` (BFGS and the like) rather than a rule of `train`."""
-    return model.solver in solvers.METHODS
+    return isinstance(model.solver, str) and model.solver in solvers.METHODS
 
 
 def batch_size_of(model: Any, n_samples: int) -> int:
@@ -113,15 +118,16 @@ def batch_size_of(model: Any, n_samples: int) -> int:
 
 
 def make_rule(model: Any, n_samples: int, batch_size: int) -> Rule:
-    """Return the rule that `solver` names, with its options."""
+    """Return the rule that `solver` names, with its options, or the rule that it is."""
+    if not isinstance(model.solver, str):
+        return optimizers.get(model.solver)
     rate: float | Schedule = float(model.learning_rate_init)
     if model.solver == "sgd":
         if model.learning_rate == "invscaling":
             rate = _PerEpoch(float(model.learning_rate_init), float(model.power_t), n_samples, batch_size)
         return optimizers.SGD(rate, momentum=model.momentum, nesterov=model.nesterovs_momentum and model.momentum > 0)
     if model.solver in ("adam", "adamw", "nadam"):
-        kind = {"adam": optimizers.Adam, "adamw": optimizers.AdamW, "nadam": optimizers.NAdam}[model.solver]
-        return kind(rate, beta1=model.beta_1, beta2=model.beta_2, eps=model.epsilon)
+        return optimizers.RULES[model.solver](rate, beta1=model.beta_1, beta2=model.beta_2, eps=model.epsilon)
     return optimizers.get(model.solver, rate)
 
 
@@ -170,6 +176,32 @@ class NoImprovement:
             if self.adaptive and record.learning_rate > 1e-6:
                 best["waited"] = 0
                 return Request(rate_factor=0.2)
-            return Request("converged", f"{self.monitor} did not improve by more than {self.tol:g} in {self.patience:g} epochs")
+            return Request(
+                "converged", f"{self.monitor} did not improve by more than {self.tol:g} in {self.patience:g} epochs"
+            )
 
         return Watcher(after_epoch, lambda: Request(theta=kept[0][0], state=kept[0][1]) if kept else None)
+
+
+@dataclass(frozen=True)
+class FlatLoss:
+    """The end of a solver where J has a kink (ReLU) and no gradient that vanishes: an iteration that hardly lowers J.
+
+    At most 2.2e-9 of max(J, 1), as in scikit-learn; tol^2 where that is less, because J falls with the square of
+    the gradient.
+    """
+
+    tol: float
+
+    def start(self) -> Watcher:
+        """Return a watcher for one run."""
+        share = min(2.2e-9, self.tol**2)
+        before = [np.inf]
+
+        def after_epoch(record: EpochRecord) -> Request | None:
+            last, before[0] = before[0], record.loss
+            if record.epoch == 0 or last - record.loss > share * max(abs(last), abs(record.loss), 1.0):
+                return None
+            return Request("converged", f"an iteration lowered the loss by no more than {share:.1e} of it")
+
+        return Watcher(after_epoch)

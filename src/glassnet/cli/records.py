@@ -1,0 +1,135 @@
+"""What `glassnet fit` is asked for, and what it ends with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.pipeline import Pipeline
+
+from glassnet import optimizers
+from glassnet.arrays import Array, check_count
+from glassnet.cli.sources import Source
+from glassnet.engines import get_engine
+from glassnet.errors import choose, fault
+from glassnet.estimators import MLPClassifier, MLPRegressor
+from glassnet.estimators.options import SOLVERS, check_options
+from glassnet.optimizers import SGD, Rule
+from glassnet.schedules import Cosine
+from glassnet.solvers import METHODS
+
+__all__ = ["FEWEST_ROWS", "FitConfig", "Fitted"]
+
+FEWEST_ROWS = 20
+"""Below this many rows none are held out: the result is measured on the training rows, and this is said."""
+FEWEST_TO_STOP = 5000
+"""From this many training rows on, a tenth is set aside to decide when to stop; on fewer the score would be noise."""
+
+
+USUAL_L2 = {"classification": 1e-3, "codes": 1e-3, "regression": 1e-2}
+"""The penalty where none is asked for: numbers are noisier than classes."""
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """Every argument of `glassnet fit`; raises GlassnetError for values that cannot be right."""
+
+    source: str
+    target: str | None = None
+    hidden: tuple[int, ...] = (100,)
+    activation: str = "relu"
+    solver: str = "adam"
+    learning_rate: float = 0.01
+    epochs: int = 100
+    batch_size: int = 32
+    l2: float | None = None
+    test_size: float = 0.2
+    seed: int = 0
+    out: str | None = None
+    engine: str = "auto"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.test_size < 1:
+            raise fault("--test-size", "between 0 and 1", self.test_size)
+        if self.epochs < 1:
+            raise fault("--epochs", "at least 1", self.epochs)
+        if not 0 <= self.seed < 2**32:
+            raise fault("--seed", "from 0 to 4294967295", self.seed)
+        if self.l2 is not None and not 0 <= self.l2 < np.inf:
+            raise fault("--l2", "at least 0", self.l2)
+        if not 0 < self.learning_rate < np.inf:
+            raise fault("--learning-rate", "positive", self.learning_rate)
+        get_engine(self.engine)
+        check_options(self.estimator("classification", n_rows=1))
+
+    @staticmethod
+    def parse_hidden(text: str) -> tuple[int, ...]:
+        """Return (50, 50) for "50,50" and () for "0"; raises GlassnetError for anything else."""
+        try:
+            sizes = tuple(int(part) for part in text.split(","))
+        except ValueError:
+            raise fault("--hidden", "whole numbers with commas", repr(text), "For example 50,50.") from None
+        if sizes == (0,):
+            return ()
+        if min(sizes) < 1:
+            raise fault(
+                "--hidden", "units of at least 1", repr(text), "For example 50,50; 0 alone for no hidden layer."
+            )
+        return sizes
+
+    def rule(self, n_rows: int) -> Rule:
+        """Return the rule, with a rate that falls along a cosine to 0 in the last step; sgd has Nesterov momentum."""
+        rate = Cosine(self.learning_rate, self.epochs * -(-n_rows // self.batch_size))
+        return SGD(rate, momentum=0.9, nesterov=True) if self.solver == "sgd" else optimizers.get(self.solver, rate)
+
+    def estimator(self, kind: str, n_rows: int) -> MLPClassifier | MLPRegressor:
+        """Return the estimator that these arguments ask for."""
+        choose("solver", self.solver, SOLVERS)
+        check_count("--batch-size", self.batch_size)
+        rule = self.solver not in METHODS
+        l2 = USUAL_L2[kind] if self.l2 is None else self.l2
+        options: dict[str, Any] = {
+            "hidden_layer_sizes": self.hidden,
+            "activation": self.activation,
+            "solver": self.rule(n_rows) if rule else self.solver,
+            "alpha": l2 * n_rows,
+            "batch_size": min(self.batch_size, n_rows) if n_rows > 1 else self.batch_size,
+            "max_iter": self.epochs,
+            "early_stopping": rule and n_rows >= FEWEST_TO_STOP,
+            "n_iter_no_change": 20 if rule and n_rows >= FEWEST_TO_STOP else np.inf,
+            "tol": 1e-4 if rule else 1e-5,
+            "random_state": self.seed,
+            "verbose": True,
+            "engine": self.engine,
+        }
+        return MLPRegressor(**options) if kind == "regression" else MLPClassifier(**options)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained pipeline, the rows it is measured on, and what it says of them."""
+
+    source: Source
+    config: FitConfig
+    pipeline: Pipeline
+    X: pd.DataFrame
+    y: Array
+    predicted: Array
+    n_train: int
+    is_held_out: bool
+    seconds: float
+    notes: tuple[str, ...]
+
+    @property
+    def estimator(self) -> MLPClassifier | MLPRegressor:
+        """The network's estimator, without the scaling around it."""
+        last = self.pipeline[-1]
+        estimator: MLPClassifier | MLPRegressor = getattr(last, "regressor_", last)
+        return estimator
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended the training."""
+        return str(self.estimator.stop_reason_).startswith("interrupted")

@@ -1,0 +1,539 @@
+"""estimators/: scikit-learn's contract, and scikit-learn's numbers wherever the two compute the same thing."""
+
+from __future__ import annotations
+
+import pickle
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+from sklearn import neural_network
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, make_multilabel_classification
+from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFittedError
+from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
+from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler, scale
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from glassnet import MLPClassifier, MLPRegressor
+from glassnet.callbacks import Watcher
+from glassnet.errors import GlassnetError
+from glassnet.estimators import options
+from glassnet.estimators.options import SOLVERS, NoImprovement
+from glassnet.persistence import load_pipeline, save_pipeline
+
+PAIRS = [(MLPClassifier, neural_network.MLPClassifier), (MLPRegressor, neural_network.MLPRegressor)]
+both_pairs = pytest.mark.parametrize(("ours", "theirs"), PAIRS, ids=["classifier", "regressor"])
+both = pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+
+X_iris, y_iris = load_iris(return_X_y=True)
+X_iris = scale(X_iris)
+X_cancer, y_cancer = load_breast_cancer(return_X_y=True)
+X_cancer = scale(X_cancer)
+X_diabetes, y_diabetes = load_diabetes(return_X_y=True)
+X_diabetes, y_diabetes = scale(X_diabetes), scale(y_diabetes)
+CONVERGED: dict[str, Any] = {"tol": 1e-7, "max_iter": 10_000, "random_state": 0}
+
+
+def data_for(kind: type) -> tuple[Any, Any]:
+    return (X_iris, y_iris) if "Classifier" in kind.__name__ else (X_diabetes[:150], y_diabetes[:150])
+
+
+# --- scikit-learn's own checks ---------------------------------------------------------------------
+
+
+@parametrize_with_checks(
+    [
+        MLPClassifier(hidden_layer_sizes=(10,), learning_rate_init=0.01, max_iter=2000, tol=1e-3),
+        MLPRegressor(hidden_layer_sizes=(20,), learning_rate_init=0.01, max_iter=5000, n_iter_no_change=5),
+    ]
+)
+def test_check_estimator(estimator: Any, check: Any) -> None:
+    """All checks, without expected failures.
+
+    Settings are such that every fit ends by itself. check_sample_weight_equivalence holds because its few rows make
+    one batch; with random mini-batches, rows and weights cannot be equivalent (see the next test for lbfgs).
+    """
+    check(estimator)
+
+
+@both
+def test_weights_stand_for_rows(kind: Any) -> None:
+    X, y = data_for(kind)
+    weights = np.arange(len(X)) % 3
+    model = kind(hidden_layer_sizes=(), solver="lbfgs", alpha=1.0, **CONVERGED)
+    one, other = model.fit(X, y, weights), clone(model).fit(X.repeat(weights, axis=0), y.repeat(weights, axis=0))
+    assert one.loss_ == pytest.approx(other.loss_, rel=1e-12)
+    np.testing.assert_allclose(one.theta_, other.theta_, atol=1e-5)
+
+
+# --- the same as scikit-learn ----------------------------------------------------------------------
+
+
+@both_pairs
+def test_constructor(ours: Any, theirs: Any) -> None:
+    mine, known = signature(ours).parameters, signature(theirs).parameters
+    assert list(mine) == [*known, "engine"]
+    for name, parameter in known.items():
+        assert (mine[name].default, mine[name].kind) == (parameter.default, parameter.kind), name
+    assert list(signature(ours.partial_fit).parameters)[:3] == ["self", "X", "y"]
+
+
+@both_pairs
+@pytest.mark.parametrize("activation", ["identity", "logistic", "tanh", "relu"])
+@pytest.mark.parametrize("sizes", [(), (5,), [4, 3], 6])
+def test_the_start_is_scikit_learns(ours: Any, theirs: Any, activation: str, sizes: Any) -> None:
+    X, y = data_for(ours)
+    X = X.astype(np.float32)
+    arguments = {"activation": activation, "hidden_layer_sizes": sizes, "random_state": 3}
+    still = {"solver": "sgd", "learning_rate_init": 1e-300}  # a step of no length: the weights stay at their start
+    extra = {"classes": [0, 1, 2]} if ours is MLPClassifier else {}
+    one = ours(**arguments, **still).partial_fit(X, y, **extra)
+    other = theirs(**arguments, **still).partial_fit(X, y, **extra)
+    for mine, known in zip([*one.coefs_, *one.intercepts_], [*other.coefs_, *other.intercepts_], strict=True):
+        assert mine.dtype == known.dtype == np.float32
+        np.testing.assert_array_equal(mine, known)
+
+
+@both_pairs
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"solver": "sgd"},
+        {"solver": "sgd", "nesterovs_momentum": False},
+        {"solver": "sgd", "momentum": 0.0, "learning_rate": "invscaling"},
+        {"solver": "sgd", "learning_rate": "adaptive", "tol": 0.05},
+        {"solver": "sgd", "activation": "logistic", "hidden_layer_sizes": (5, 4)},
+        {"solver": "adam", "activation": "relu"},
+        {"solver": "adam", "beta_1": 0.5, "beta_2": 0.9, "n_iter_no_change": 2},
+    ],
+    ids=str,
+)
+def test_every_epoch_is_scikit_learns(ours: Any, theirs: Any, change: dict[str, Any]) -> None:
+    """Where a batch holds all rows nothing is random: the whole run must agree, its end too."""
+    X, y = data_for(ours)
+    arguments = {"hidden_layer_sizes": (6,), "activation": "tanh", "learning_rate_init": 0.05, "alpha": 0.5}
+    arguments |= {"random_state": 1, "tol": 1e-3, "n_iter_no_change": 3, "max_iter": 3000} | change
+    one, other = ours(**arguments).fit(X, y), theirs(**arguments).fit(X, y)
+    assert (one.n_iter_, one.t_) == (other.n_iter_, other.t_)
+    # Adam: scikit-learn adds epsilon to the uncorrected root, glassnet to the corrected one
+    tolerance = 1e-9 if change["solver"] == "sgd" else 1e-4
+    np.testing.assert_allclose(one.loss_curve_, other.loss_curve_, rtol=tolerance)
+    np.testing.assert_allclose(one.coefs_[0], other.coefs_[0], rtol=0, atol=10 * tolerance)
+    assert one.best_loss_ == pytest.approx(other.best_loss_, rel=tolerance)
+    for name in ("n_layers_", "n_outputs_", "out_activation_", "n_features_in_"):
+        assert getattr(one, name) == getattr(other, name), name
+
+
+def test_early_stopping_is_scikit_learns() -> None:
+    labels = np.where(y_cancer, "benign", "malignant")
+    arguments = {"solver": "sgd", "batch_size": 512, "early_stopping": True, "random_state": 0, "n_iter_no_change": 4}
+    one = MLPClassifier(hidden_layer_sizes=(5,), **arguments).fit(X_cancer, labels)
+    other = neural_network.MLPClassifier(hidden_layer_sizes=(5,), **arguments).fit(X_cancer, labels)
+    np.testing.assert_allclose(one.validation_scores_, other.validation_scores_)
+    assert one.best_validation_score_ == pytest.approx(other.best_validation_score_)
+    np.testing.assert_allclose(one.coefs_[0], other.coefs_[0], atol=1e-9)  # the best weights came back
+    assert (one.best_loss_, other.best_loss_) == (None, None)
+    assert one.predict(X_cancer[:9]).tolist() == other.predict(X_cancer[:9]).tolist()
+
+
+@both_pairs
+def test_the_minimum_is_scikit_learns(ours: Any, theirs: Any) -> None:
+    X, y = data_for(ours)
+    arguments = {"hidden_layer_sizes": (), "solver": "lbfgs", "alpha": 2.0, **CONVERGED}
+    one, other = ours(**arguments).fit(X, y), theirs(**arguments).fit(X, y)
+    assert one.status_ == "converged"
+    assert one.loss_ == pytest.approx(other.loss_, rel=1e-6)
+    assert one.loss_ <= other.loss_ + 1e-12
+    np.testing.assert_allclose(one.coefs_[0], other.coefs_[0], atol=2e-3)
+    assert (
+        (one.predict(X) == other.predict(X)).all()
+        if ours is MLPClassifier
+        else one.score(X, y) == pytest.approx(other.score(X, y), abs=1e-5)
+    )
+
+
+def test_linear_models() -> None:
+    """Without hidden layers the network is a generalised linear model, whose minimum is scikit-learn's."""
+    arguments = {"hidden_layer_sizes": (), "solver": "lbfgs", **CONVERGED}
+    m = len(X_diabetes)
+    ridge = Ridge(alpha=3.0).fit(X_diabetes, y_diabetes)
+    model = MLPRegressor(alpha=3.0, **arguments).fit(X_diabetes, y_diabetes)
+    np.testing.assert_allclose(model.coefs_[0].ravel(), ridge.coef_, atol=1e-5)
+    counts = np.random.default_rng(0).poisson(np.exp(0.5 * X_diabetes[:, 2]))
+    glm = PoissonRegressor(alpha=0.1, tol=1e-9, max_iter=1000).fit(X_diabetes, counts)
+    model = MLPRegressor("poisson", alpha=0.1 * m, **arguments).fit(X_diabetes, counts)
+    np.testing.assert_allclose(model.coefs_[0].ravel(), glm.coef_, atol=1e-5)
+    np.testing.assert_allclose(model.predict(X_diabetes), glm.predict(X_diabetes), rtol=1e-4)
+    assert model.out_activation_ == "exp"
+    logistic = LogisticRegression(C=0.5, tol=1e-9, max_iter=1000).fit(X_cancer, y_cancer)
+    network = MLPClassifier(alpha=2.0, **arguments).fit(X_cancer, y_cancer)
+    np.testing.assert_allclose(network.predict_proba(X_cancer), logistic.predict_proba(X_cancer), atol=1e-4)
+    np.testing.assert_allclose(network.predict_log_proba(X_cancer), np.log(network.predict_proba(X_cancer)))
+
+
+# --- kinds of data ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("labels", [["x", "y", "z"], [10, -1, 7], [0.0, 1.0, 2.0], [False, True, True]], ids=str)
+def test_labels_come_back(labels: list[Any]) -> None:
+    y = np.array(labels)[y_iris]
+    model = MLPClassifier((), solver="lbfgs", alpha=0.1, **CONVERGED).fit(X_iris, y)
+    assert model.classes_.tolist() == sorted(set(labels))
+    assert set(model.predict(X_iris).tolist()) == set(labels)
+    assert model.predict_proba(X_iris).shape == (150, len(model.classes_))
+    np.testing.assert_allclose(model.predict_proba(X_iris).sum(axis=1), 1.0)
+
+
+def test_several_labels_a_row() -> None:
+    X, Y = make_multilabel_classification(n_samples=80, n_features=6, random_state=0)
+    model = MLPClassifier((20,), "tanh", solver="lbfgs", alpha=0.1, max_iter=2000, random_state=0).fit(scale(X), Y)
+    assert model.out_activation_ == "logistic"
+    assert model.score(scale(X), Y) > 0.95
+    assert model.predict(scale(X)).shape == Y.shape
+    step = MLPClassifier((20,), random_state=0)
+    for _ in range(2):
+        step.partial_fit(scale(X), Y, classes=np.arange(5))
+    assert step.predict(scale(X)).shape == Y.shape
+    stopped = MLPClassifier((20,), early_stopping=True, n_iter_no_change=2, random_state=0).fit(scale(X), Y)
+    assert 0 <= stopped.best_validation_score_ <= 1
+    with pytest.raises(ValueError, match="Multioutput target data is not supported"):
+        MLPClassifier().fit(X, Y + np.arange(5))
+
+
+def test_several_targets_are_averaged() -> None:
+    Y = np.column_stack([y_diabetes, -2.0 * y_diabetes])
+    model = MLPRegressor(hidden_layer_sizes=(), solver="lbfgs", alpha=0.0, **CONVERGED).fit(X_diabetes, Y)
+    assert model.predict(X_diabetes).shape == Y.shape
+    assert model.loss_ == pytest.approx(np.mean(0.5 * (model.predict(X_diabetes) - Y) ** 2))
+    with pytest.warns(DataConversionWarning):
+        model.fit(X_diabetes, y_diabetes[:, None])
+    assert model.predict(X_diabetes).shape == y_diabetes.shape
+
+
+@both
+@pytest.mark.parametrize("form", [sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array])
+def test_sparse_is_dense(kind: Any, form: Any) -> None:
+    X, y = data_for(kind)
+    X = np.where(X > 0, X, 0.0)
+    model = kind(hidden_layer_sizes=(5,), solver="lbfgs", alpha=1.0, tol=0.01, max_iter=1000, random_state=0)
+    dense = clone(model).fit(X, y)
+    loose = clone(model).fit(form(X), y)
+    np.testing.assert_array_equal(loose.theta_, dense.theta_)
+    np.testing.assert_array_equal(loose.predict(form(X)), dense.predict(X))
+
+
+@both
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+def test_float32_is_kept(kind: Any, solver: str) -> None:
+    X, y = data_for(kind)
+    model = kind(hidden_layer_sizes=(4,), solver=solver, tol=0.01, n_iter_no_change=3, max_iter=2000, random_state=0)
+    single = clone(model).fit(X.astype(np.float32), y)
+    assert {array.dtype for array in single.coefs_ + single.intercepts_} == {np.dtype(np.float32)}
+    assert model.fit(X, y).coefs_[0].dtype == np.float64
+    outputs = "predict_proba" if kind is MLPClassifier else "predict"
+    assert getattr(single, outputs)(X.astype(np.float32)).dtype == np.float32
+    assert getattr(single, outputs)(X).dtype == np.float32
+
+
+@both
+def test_feature_names(kind: Any) -> None:
+    X, y = data_for(kind)
+    frame = pd.DataFrame(X, columns=[f"column {i}" for i in range(X.shape[1])])
+    model = kind(hidden_layer_sizes=(), solver="lbfgs", alpha=1.0, **CONVERGED).fit(frame, y)
+    assert model.feature_names_in_.tolist() == list(frame.columns)
+    np.testing.assert_array_equal(model.predict(frame), model.predict(frame))
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.predict(frame.rename(columns={"column 0": "other"}))
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        model.predict(X)
+
+
+def test_one_class_is_certain() -> None:
+    model = MLPClassifier((3,), learning_rate_init=0.1, random_state=0).fit(X_iris, np.full(150, "only"))
+    assert set(model.predict(X_iris)) == {"only"}
+    assert model.predict_proba(X_iris).shape == (150, 1)
+
+
+# --- going on --------------------------------------------------------------------------------------
+
+
+@both
+@pytest.mark.parametrize("solver", ["sgd", "adam", "adamw"])
+def test_partial_fit_is_an_epoch(kind: Any, solver: str) -> None:
+    X, y = data_for(kind)
+    model = kind(hidden_layer_sizes=(5,), solver=solver, max_iter=3, random_state=0)
+    extra = {"classes": [0, 1, 2]} if kind is MLPClassifier else {}
+    step = clone(model)
+    for _ in range(3):
+        step.partial_fit(X, y, **extra)
+    with pytest.warns(ConvergenceWarning, match=r"Maximum iterations \(3\) reached.*Raise max_iter or tol"):
+        model.fit(X, y)
+    np.testing.assert_array_equal(step.theta_, model.theta_)
+    assert (step.n_iter_, step.t_, step.loss_curve_) == (1, 450, model.loss_curve_)
+    step.partial_fit(X[:50], y[:50], sample_weight=np.ones(50))
+    assert step.t_ == 500
+
+
+def test_partial_fit_of_classes() -> None:
+    X, y = X_iris, y_iris
+    with pytest.raises(GlassnetError, match="classes must be passed on the first call to partial_fit"):
+        MLPClassifier().partial_fit(X, y)
+    model = MLPClassifier((4,), random_state=0).partial_fit(X[:60], y[:60], classes=[2, 0, 1])
+    assert model.classes_.tolist() == [0, 1, 2]
+    model.partial_fit(X, y)
+    with pytest.raises(GlassnetError, match="classes that were not there before"):
+        model.partial_fit(X, y + 1)
+    with pytest.raises(GlassnetError, match="classes must be the same as at the first call"):
+        model.partial_fit(X, y, classes=[0, 1])
+    with pytest.raises(GlassnetError, match="does not support early_stopping=True"):
+        MLPClassifier(early_stopping=True).partial_fit(X, y, classes=[0, 1, 2])
+    with pytest.raises(GlassnetError, match="classes must be left out for a regressor"):
+        MLPRegressor().partial_fit(X, y, classes=[0, 1])
+    assert not hasattr(MLPClassifier(solver="lbfgs"), "partial_fit")
+
+
+@both
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+def test_warm_start_goes_on(kind: Any, solver: str) -> None:
+    X, y = data_for(kind)
+    model = kind(hidden_layer_sizes=(5,), solver=solver, warm_start=True, max_iter=10, tol=0.0, random_state=0)
+    with pytest.warns(ConvergenceWarning):
+        first = model.fit(X, y).loss_
+    with pytest.warns(ConvergenceWarning):
+        model.fit(X, y)
+    assert model.loss_ < first
+    assert (model.n_iter_, model.t_, len(model.loss_curve_)) == (10, 20 * len(X), 20)
+    model.set_params(solver="lbfgs" if solver == "adam" else "adam", tol=1e-2, max_iter=5000)  # another rule's memory
+    assert model.fit(X, y).loss_ < first
+    model.set_params(solver="sgd", momentum=0.0).fit(X, y).set_params(momentum=0.9).fit(X, y)
+    with pytest.raises(GlassnetError, match=r"as before, .*received another one\. Leave hidden_layer_sizes"):
+        model.set_params(hidden_layer_sizes=(6,)).fit(X, y)
+    with pytest.raises(ValueError, match="features"):
+        model.fit(X[:, 1:], y)
+
+
+def test_warm_start_needs_the_same_classes() -> None:
+    model = MLPClassifier((), solver="lbfgs", alpha=1.0, warm_start=True, **CONVERGED).fit(X_iris, y_iris)
+    for other in (y_iris + 1, np.minimum(y_iris, 1), y_iris.astype(str)):
+        with pytest.raises(GlassnetError, match="warm_start can only be used where `y` has the same classes"):
+            model.fit(X_iris, other)
+
+
+@both
+def test_runs_repeat(kind: Any) -> None:
+    X, y = data_for(kind)
+    model = kind(hidden_layer_sizes=(5,), batch_size=10, tol=1e-2, n_iter_no_change=3, random_state=7)
+    np.testing.assert_array_equal(clone(model).fit(X, y).theta_, clone(model).fit(X, y).theta_)
+    given = clone(model).set_params(random_state=np.random.RandomState(7)).fit(X, y)
+    np.testing.assert_array_equal(given.theta_, model.fit(X, y).theta_)
+
+
+# --- ends ------------------------------------------------------------------------------------------
+
+
+@both
+def test_early_stopping_attributes(kind: Any) -> None:
+    X, y = data_for(kind)
+    weights = np.linspace(0.5, 2.0, len(X))
+    model = kind((5,) if kind is MLPClassifier else "squared_error", early_stopping=True, random_state=0)
+    model.set_params(learning_rate_init=0.01, n_iter_no_change=3, max_iter=1000).fit(X, y, weights)
+    assert model.best_validation_score_ == max(model.validation_scores_)
+    assert len(model.validation_scores_) == model.n_iter_ == len(model.history_)
+    assert (model.best_loss_, model.status_) == (None, "converged")
+    assert "validation_score did not improve" in model.stop_reason_
+    model.set_params(early_stopping=False).fit(X, y)
+    assert (model.validation_scores_, model.best_validation_score_) == (None, None)
+    assert model.best_loss_ == min(model.loss_curve_)
+
+
+def test_weights_count_in_the_validation_score() -> None:
+    """A row that is wrong in every epoch does not count where it weighs nothing."""
+    y = y_iris.copy()
+    y[::5] = 2 - y[::5]
+    weights = (y == y_iris).astype(float)
+    model = MLPClassifier((), solver="sgd", learning_rate_init=0.5, early_stopping=True, random_state=0)
+    assert model.fit(X_iris, y, weights).best_validation_score_ > model.fit(X_iris, y).best_validation_score_
+
+
+@both
+def test_patience_without_end(kind: Any) -> None:
+    X, y = data_for(kind)
+    with pytest.warns(ConvergenceWarning, match=r"Maximum iterations \(40\)"):
+        model = kind(hidden_layer_sizes=(), n_iter_no_change=np.inf, tol=1e9, max_iter=40).fit(X, y)
+    assert model.n_iter_ == 40
+
+
+def test_a_kink_ends_a_solver() -> None:
+    """A gradient that never vanishes, because ReLU has kinks, is no reason to go on for ever."""
+    model = MLPRegressor(hidden_layer_sizes=(20,), solver="lbfgs", alpha=1.0, max_iter=5000, random_state=0)
+    assert "lowered the loss by no more than 2.2e-09" in model.fit(X_diabetes, y_diabetes).stop_reason_
+
+
+def test_evaluations_are_limited() -> None:
+    with pytest.warns(ConvergenceWarning, match=r"Maximum evaluations \(5\) reached.*Raise max_fun"):
+        model = MLPClassifier((5,), solver="lbfgs", max_fun=5, random_state=0).fit(X_iris, y_iris)
+    assert model.history_["updates"][-1] < 10
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_divergence_is_warned_of(early_stopping: bool) -> None:
+    model = MLPRegressor(solver="sgd", learning_rate_init=1e6, early_stopping=early_stopping, random_state=0)
+    with pytest.warns(ConvergenceWarning, match="The fit diverged: epoch .*last good weights are kept"):
+        model.fit(X_diabetes, y_diabetes)
+    assert model.status_ == "diverged"
+    assert np.isfinite(model.theta_).all()
+    assert np.isfinite(model.predict(X_diabetes)).all()
+    model = MLPRegressor(solver="sgd", learning_rate_init=1e300, random_state=0)
+    with pytest.warns(ConvergenceWarning, match="The fit diverged"):
+        model.partial_fit(X_diabetes, y_diabetes)
+
+
+def test_interruption_keeps_what_was_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(record: Any) -> None:
+        if record.epoch == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(NoImprovement, "start", lambda self: Watcher(interrupt))
+    with pytest.warns(ConvergenceWarning, match="Training interrupted in epoch"):
+        model = MLPClassifier((4,), random_state=0).fit(X_iris, y_iris)
+    assert model.status_ == "stopped"
+    assert model.n_iter_ == 3
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_verbose(capsys: pytest.CaptureFixture[str], solver: str) -> None:
+    model = MLPClassifier((4,), solver=solver, alpha=1.0, tol=1e-2, max_iter=1000, random_state=0)
+    model.fit(X_iris, y_iris)
+    assert capsys.readouterr() == ("", "")
+    model.set_params(verbose=True).fit(X_iris, y_iris)
+    assert "loss" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("solver", list(SOLVERS))
+def test_every_solver_learns_irises(solver: str) -> None:
+    rate = {"adagrad": 0.1, "sgd": 0.1}.get(solver, 0.01)
+    model = MLPClassifier((8,), activation="tanh", solver=solver, learning_rate_init=rate, alpha=0.01, random_state=0)
+    model.set_params(tol=1e-3, max_iter=2000).fit(X_iris, y_iris)
+    assert model.status_ == "converged"
+    assert model.score(X_iris, y_iris) > 0.9
+
+
+# --- in scikit-learn's company ---------------------------------------------------------------------
+
+
+@both
+def test_copies(kind: Any, tmp_path: Path) -> None:
+    X, y = data_for(kind)
+    model = kind(hidden_layer_sizes=(5,), tol=1e-2, n_iter_no_change=3, random_state=0)
+    assert clone(model).get_params() == model.get_params()
+    model.fit(X, y)
+    joblib.dump(model, tmp_path / "model")
+    for copy in (pickle.loads(pickle.dumps(model)), joblib.load(tmp_path / "model")):
+        np.testing.assert_array_equal(copy.predict(X), model.predict(X))
+    copy.partial_fit(X, y)
+    np.testing.assert_array_equal(copy.theta_, model.partial_fit(X, y).theta_)
+    save_pipeline(tmp_path / "pipeline.skops", make_pipeline(StandardScaler(), model).fit(X, y))
+    np.testing.assert_array_equal(load_pipeline(tmp_path / "pipeline.skops")[-1].theta_, model.theta_)
+
+
+@both
+def test_pipelines_and_searches(kind: Any) -> None:
+    X, y = data_for(kind)
+    model = make_pipeline(StandardScaler(), kind(hidden_layer_sizes=(5,), solver="lbfgs", tol=1e-2, max_iter=2000))
+    name = f"{kind.__name__.lower()}__alpha"
+    search = GridSearchCV(model, {name: [1.0, 10.0]}, cv=3).fit(X, y)
+    assert search.best_params_[name] in (1.0, 10.0)
+    model.set_params(**{name: 1.0})
+    scores = cross_validate(model, X, y, cv=2, n_jobs=2, return_train_score=True)
+    assert scores["train_score"].min() > 0.4
+
+
+def test_coefs_are_views() -> None:
+    model = MLPClassifier((3,), solver="lbfgs", alpha=1.0, **CONVERGED)
+    for name in ("coefs_", "intercepts_"):
+        with pytest.raises(NotFittedError):
+            getattr(model, name)
+    model.fit(X_iris, y_iris)
+    model.coefs_[0][:] = 0.0
+    model.intercepts_[0][:] = 0.0
+    assert np.ptp(model.predict_proba(X_iris), axis=0).max() == 0.0
+
+
+# --- wrong arguments -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"activation": "rleu"}, "unknown activation 'rleu': did you mean 'relu'"),
+        ({"activation": None}, "unknown activation None"),
+        ({"solver": "adm"}, "unknown solver 'adm': did you mean 'adam'"),
+        ({"loss": "poison"}, "unknown loss 'poison': did you mean 'poisson'"),
+        ({"learning_rate": "invscale"}, "unknown learning_rate 'invscale': did you mean 'invscaling'"),
+        ({"engine": "nump"}, "engine"),
+        ({"hidden_layer_sizes": (5, 0)}, r"hidden_layer_sizes must be positive whole numbers, received \(5, 0\)"),
+        ({"hidden_layer_sizes": 2.5}, "hidden_layer_sizes must be"),
+        ({"hidden_layer_sizes": "5"}, "hidden_layer_sizes must be"),
+        ({"alpha": -1.0}, "alpha must be a number of at least 0, received -1"),
+        ({"alpha": "big"}, "alpha must be"),
+        ({"alpha": np.nan}, "alpha must be"),
+        ({"tol": np.inf}, "tol must be"),
+        ({"power_t": None}, "power_t must be"),
+        ({"batch_size": 0}, "batch_size must be a whole number of at least 1, received 0"),
+        ({"batch_size": "all"}, "batch_size must be"),
+        ({"max_iter": 0}, "max_iter must be"),
+        ({"max_iter": np.inf}, "max_iter must be"),
+        ({"max_iter": True}, "max_iter must be"),
+        ({"max_fun": 2.0}, "max_fun must be"),
+        ({"n_iter_no_change": -1}, "n_iter_no_change must be"),
+        ({"learning_rate_init": 0.0}, "learning_rate_init must be a positive number"),
+        ({"epsilon": 0}, "epsilon must be a positive number"),
+        ({"momentum": 1.0}, r"momentum must be a number in \[0, 1\), received 1"),
+        ({"beta_1": 1.5}, "beta_1 must be"),
+        ({"beta_2": -0.5}, "beta_2 must be"),
+        ({"validation_fraction": 1.0}, "validation_fraction must be"),
+        ({"shuffle": "yes"}, "shuffle must be True or False, received 'yes'"),
+        ({"warm_start": 1}, "warm_start must be True or False"),
+        ({"early_stopping": None}, "early_stopping must be True or False"),
+        ({"nesterovs_momentum": "no"}, "nesterovs_momentum must be True or False"),
+        ({"early_stopping": True, "solver": "lbfgs"}, "early_stopping must be False with the solver 'lbfgs'"),
+        ({"early_stopping": True, "validation_fraction": 1e-4}, "The validation set is too small"),
+    ],
+    ids=str,
+)
+def test_wrong_arguments_are_named(change: dict[str, Any], message: str) -> None:
+    model = MLPRegressor(**change)
+    with pytest.raises(GlassnetError, match=message):
+        model.fit(X_diabetes, y_diabetes)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [(np.zeros(442), "non-zero|positive sum"), (-np.ones(442), "at least 0"), (np.ones(3), "shape")],
+)
+def test_wrong_weights_are_named(weights: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        MLPRegressor().fit(X_diabetes, y_diabetes, sample_weight=weights)
+
+
+def test_wrong_targets_are_named() -> None:
+    with pytest.raises(GlassnetError, match="Y must be nonnegative for the loss poisson"):
+        MLPRegressor("poisson").fit(X_diabetes, y_diabetes)
+    with pytest.warns(UserWarning, match="larger than the 150 samples. It is going to be clipped"):
+        MLPClassifier((), batch_size=151, tol=0.1).fit(X_iris, y_iris)
+
+
+def test_the_schedule_counts_epochs() -> None:
+    rate = options.make_rule(
+        MLPClassifier(solver="sgd", learning_rate="invscaling", learning_rate_init=1.0), n_samples=99, batch_size=10
+    ).learning_rate
+    assert callable(rate)
+    assert [rate(t) for t in (0, 9, 10, 19, 20)] == pytest.approx([1.0, 1.0, 0.1, 0.1, 199**-0.5])
