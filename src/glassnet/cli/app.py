@@ -97,3 +97,27 @@ def show(run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder tha
     from glassnet.cli.predicting import show_run
 
     show_run(run)
+
+
+@app.command()
+def gallery(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One experiment; left out: list them.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Run all experiments into one page.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of starts, draws and orders.")] = 0,
+    quick: Annotated[bool, typer.Option("--quick", help="Smaller versions, a few seconds each.")] = False,
+    save: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder for pictures and page. [default: gallery]")
+    ] = None,
+) -> None:
+    """Run known lessons about neural networks, each beside its published figures.
+
+    Example: glassnet gallery gates
+    """
+    from glassnet.cli.showing_gallery import list_gallery, run_gallery
+    from glassnet.gallery import NAMES
+
+    if name is None and not every:
+        list_gallery()
+        return
+    names = NAMES if name is None else (name,)
+    raise typer.Exit(run_gallery(names, seed, quick, save, page=every))

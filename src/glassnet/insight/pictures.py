@@ -64,7 +64,15 @@ def decision_surface(
         for mark, colour, one in zip(MARKS, (plots.VERMILLION, plots.BLUE), np.unique(classes), strict=False):
             here = points[classes == one]
             ax.scatter(
-                *here.T, marker=mark, color=colour, edgecolor="white", s=42, linewidth=0.9, zorder=3, label=f"{one}"
+                here[:, 0],
+                here[:, 1],
+                marker=mark,
+                color=colour,
+                edgecolor="white",
+                s=42,
+                linewidth=0.9,
+                zorder=3,
+                label=f"{one}",
             )
         ax.grid(visible=False)
     return ax
