@@ -16,7 +16,7 @@ ROWS = ({"epoch": 1, "loss": 0.75}, {"epoch": 2, "loss": 0.5}, {"epoch": 3, "los
 
 def record(**scores: float) -> EpochRecord:
     return EpochRecord(
-        epoch=3, updates=12, loss=0.5, scores=scores, learning_rate=0.1, gradient_norm=2.0, seconds=1.5,
+        epoch=3, updates=12, loss=0.5, scores=scores, learning_rate=0.1, gradient_norm=2.0, seconds=1.5, penalty=0.25,
         theta=np.zeros(2), state=np.empty(0), epochs=10,
     )  # fmt: skip
 
@@ -28,7 +28,7 @@ def run(*rows: dict[str, float]) -> Run:
 def test_a_record_as_a_row() -> None:
     row = record(validation_loss=0.7, accuracy=0.9).row()
     assert list(row.items()) == [
-        ("epoch", 3), ("updates", 12), ("loss", 0.5), ("validation_loss", 0.7), ("accuracy", 0.9),
+        ("epoch", 3), ("updates", 12), ("loss", 0.5), ("penalty", 0.25), ("validation_loss", 0.7), ("accuracy", 0.9),
         ("learning_rate", 0.1), ("gradient_norm", 2.0), ("seconds", 1.5),
     ]  # fmt: skip
 

@@ -45,7 +45,7 @@ def test_learning_curves_show_both_losses_and_the_best_epoch() -> None:
     assert list(validation.get_ydata()) == [5, 3, 2.5, 2.6, 2.7]
     assert (list(best.get_xdata()), list(best.get_ydata())) == ([3], [2.5])
     assert ax.get_yscale() == "linear"
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["training", "validation", "best: epoch 3"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["training", "validation", "lowest: epoch 3"]
 
 
 @pytest.mark.parametrize(

@@ -244,7 +244,7 @@ def test_validation_and_metrics() -> None:
     metrics = {"bias": mean_error, "peak": lambda a, y: float(np.abs(a).max())}
     run = fit(validation=(held_x, held_y, weights), metrics=metrics)
     assert run.history.columns == (
-        "epoch", "updates", "loss", "validation_loss", "validation_bias", "validation_peak",
+        "epoch", "updates", "loss", "penalty", "validation_loss", "validation_bias", "validation_peak",
         "learning_rate", "gradient_norm", "seconds",
     )  # fmt: skip
     a = NET.forward(run.theta, held_x).output
@@ -253,7 +253,7 @@ def test_validation_and_metrics() -> None:
     assert run.history["validation_bias"][-1] == pytest.approx((a - held_y).mean())
     assert run.history["validation_peak"][-1] == pytest.approx(np.abs(a).max())
     plain = fit()
-    assert plain.history.columns == ("epoch", "updates", "loss", "learning_rate", "gradient_norm", "seconds")
+    assert plain.history.columns == ("epoch", "updates", "loss", "penalty", "learning_rate", "gradient_norm", "seconds")
     np.testing.assert_array_equal(run.theta, plain.theta)
 
 
@@ -294,3 +294,10 @@ def test_the_first_row_of_full_batch_descent() -> None:
     J, gradient = OBJECTIVE.value_and_grad(THETA, X, Y)
     assert full.history["loss"][0] == pytest.approx(J)
     assert full.history["gradient_norm"][0] == pytest.approx(np.linalg.norm(gradient))
+
+
+def test_the_history_says_what_part_of_the_loss_is_penalty() -> None:
+    objective = Objective(NET, "squared_error", l1=0.1, l2=0.3)
+    run = gn.train(objective, THETA, X, Y, epochs=2, optimizer=gn.SGD(0.01))
+    W = run.theta[NET.weights]
+    assert run.history["penalty"][-1] == pytest.approx(0.1 * np.abs(W).sum() + 0.15 * (W @ W))

@@ -138,7 +138,7 @@ def _mnist_from_openml(folder: str) -> list[npt.NDArray[Any]]:
     from sklearn.datasets import fetch_openml
 
     try:
-        bunch = fetch_openml("mnist_784", version=1, as_frame=False, parser="auto", n_retries=0)
+        bunch = fetch_openml("mnist_784", version=1, as_frame=False, parser="auto", n_retries=1)
     except (OSError, HTTPException, ValueError) as error:  # no network, a broken download
         where = f"in {folder} (GLASSNET_DATA)" if folder else "in GLASSNET_DATA (not set)"
         raise GlassnetError(

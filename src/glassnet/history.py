@@ -40,6 +40,8 @@ class EpochRecord:
     state: Array
     epochs: int
     """How many epochs the run may take."""
+    penalty: float = 0.0
+    """l1 |W|_1 + l2/2 |W|^2 after the epoch, which `loss` contains and "validation_loss" does not."""
 
     def row(self) -> dict[str, float]:
         """Return the numbers of this epoch: a row of the history."""
@@ -47,6 +49,7 @@ class EpochRecord:
             "epoch": self.epoch,
             "updates": self.updates,
             "loss": self.loss,
+            "penalty": self.penalty,
             **self.scores,
             "learning_rate": self.learning_rate,
             "gradient_norm": self.gradient_norm,

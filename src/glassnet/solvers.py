@@ -172,6 +172,7 @@ class _Watch:
             theta=read_only(theta),
             state=read_only(batch_statistics(self.objective.net, theta, self.data[0])),
             epochs=self.max_iter,
+            penalty=float(self.objective.penalty(theta)),
         )
         self.rows.append(record.row())
         if not np.isfinite(J):

@@ -105,7 +105,7 @@ def _check_rows(text: str, separator: str, name: str) -> None:
                     _check_header(header, separator, name)
             elif row and len(row) != len(header):
                 remedy = "A field that holds the separator or a line break needs quotation marks around it."
-                expected = f"{len(header)} fields in every row"
+                expected = f"a table with {len(header)} fields in every row"
                 raise fault(name, expected, f"{len(row)} in line {line}", remedy)
     except csv.Error as error:
         raise fault(name, "a table that can be read", f"{error} in line {rows.line_num}") from error

@@ -73,9 +73,12 @@ def split_target(frame: Frame, target: str | None = None) -> Split:
     name = str(frame.columns[-1]) if target is None else target
     choose("target column", name, dict.fromkeys(frame.columns))
     if frame.shape[1] == 1:
-        raise fault("the table", "a target and at least one feature column", f"only {name!r}")
+        raise fault("the table", "one with a target and at least one feature column", f"only {name!r}")
     y = frame[name]
     _check_complete(y, name)
+    if pd.api.types.infer_dtype(y) == "string":
+        numbers = pd.to_numeric(y, errors="coerce")
+        y = y if numbers.isna().any() else numbers  # numbers that were stored as text
     return Split(frame.drop(columns=[name]), y, assumed)
 
 
@@ -122,7 +125,7 @@ def task_of(y: Column, task: str | None = None) -> Task:
     holds = _target_kind(y, name)
     distinct = int(y.nunique())
     if distinct < 2:
-        received = f"{y.iloc[0]!r} in all {len(y)} rows" if len(y) else "no rows"
+        received = f"{y.tolist()[0]!r} in all {len(y)} rows" if len(y) else "no rows"
         raise fault(f"target {name!r}", "of at least two different values", received, "Nothing to learn.")
     if holds == "numbers":
         numbers = y.to_numpy(dtype=np.float64)
@@ -136,8 +139,18 @@ def task_of(y: Column, task: str | None = None) -> Task:
         remedy = "Choose classification, or a column of numbers."
         raise fault(f"target {name!r}", "numbers for a regression", holds, remedy)
     else:
+        _check_words(y, name, holds)
         described = holds
     return _classification(y, name, described, asked)
+
+
+def _check_words(y: Column, name: str, holds: str) -> None:
+    """Refuse a column of many different numbers in which some rows hold words: hardly are these classes."""
+    numbers = pd.to_numeric(y, errors="coerce") if holds == "text" else y
+    if holds == "text" and numbers.nunique() > max(_MANY_CLASSES, len(y) / 2):
+        row = int(numbers.isna().to_numpy().argmax())
+        received = f"{y.iloc[row]!r} in row {row} among {int(numbers.notna().sum())} numbers"
+        raise type_fault(f"target {name!r}", "numbers or classes", received, "Correct such rows or leave them out.")
 
 
 def _target_kind(y: Column, name: str) -> str:
@@ -224,10 +237,13 @@ def _check_features(frame: Frame) -> Frame:
     return clean
 
 
-def check_columns(frame: Frame, expected_names: Iterable[str]) -> Frame:
+def check_columns(
+    frame: Frame, expected_names: Iterable[str], *, numbers: Iterable[str] = (), dates: Iterable[str] = ()
+) -> Frame:
     """Return the columns that a fitted pipeline expects, in its order; others, the target too, are left out.
 
-    Raises `GlassnetError` when one is missing or holds infinities.
+    Raises `GlassnetError` when one is missing or holds infinities, or when one of `numbers` or `dates`, the columns
+    that were learned as such, holds anything else: the encoders would take it for a missing value.
 
     >>> check_columns(pd.DataFrame({"price": [1], "city": ["Bonn"], "rooms": [3]}), ["rooms", "city"])
        rooms  city
@@ -243,8 +259,24 @@ def check_columns(frame: Frame, expected_names: Iterable[str]) -> Frame:
         expected = f"one with the {len(names)} columns that were learned from"
         raise fault("the table", expected, f"none called {absent}", remedy)
     wanted = frame[names]
-    _check_features(wanted)
+    clean = _check_features(wanted)
+    for name in numbers:
+        _check_kind(clean[name], "numbers", pd.to_numeric(clean[name], errors="coerce"))
+    for name in dates:
+        if not pd.api.types.is_datetime64_any_dtype(clean[name]):
+            text = clean[name].astype(str)
+            _check_kind(clean[name], "dates", pd.to_datetime(text, errors="coerce", format="mixed", utc=True))
     return wanted
+
+
+def _check_kind(column: Column, kind: str, understood: Column) -> None:
+    """Demand that what was not missing has been understood."""
+    lost = (understood.isna() & column.notna()).to_numpy()
+    if lost.any():
+        row = int(lost.argmax())
+        received = f"{column.iloc[row]!r} in row {row}"
+        remedy = "Correct it, or leave it empty for a missing value."
+        raise fault(f"column {column.name!r}", f"{kind}, as in the rows that were learned from", received, remedy)
 
 
 # --- the pipeline ----------------------------------------------------------------------------------

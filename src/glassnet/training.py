@@ -1,7 +1,13 @@
 """Training by mini-batches: the loop.
 
-for each epoch:  for each batch:  g = dJ/dtheta on the batch;  theta += rule.step(g)
-                 measure, record, ask the callbacks
+    for each epoch:
+        for each batch (X, Y):
+            g = dJ/dtheta on the batch               Objective.evaluate
+            step = rule.step(g)                      optimizers.py: -rate g for plain descent
+            theta = theta + step
+        measure, record a row, ask the callbacks
+
+`_Step.epoch` is the inner loop, `_run` the outer one; all that changes stands in one `_Position`.
 """
 
 from __future__ import annotations
@@ -31,7 +37,7 @@ __all__ = ["Metric", "Sampling", "train"]
 Metric = Callable[[Array, Array], float]
 """(outputs (m, k), targets (m, k)) -> a score."""
 Sampling = Literal["shuffle", "sequential", "bootstrap", "batches"]
-RESERVED = {"epoch", "updates", "loss", "learning_rate", "gradient_norm", "seconds"}
+RESERVED = {"epoch", "updates", "loss", "penalty", "learning_rate", "gradient_norm", "seconds"}
 """Columns of the history that no metric may take the name of."""
 Data = tuple[Array, Array, Array | None]
 
@@ -269,7 +275,7 @@ def _run(
     epochs: int,
 ) -> Run:
     begin, rows = perf_counter(), []
-    good = best = at.weights().copy(), at.state.copy()
+    good = latest = at.weights().copy(), at.state.copy()
     ending = Request("completed", f"all {epochs} epochs were run")
     try:
         for epoch in range(1, epochs + 1):
@@ -280,20 +286,21 @@ def _run(
                 trouble = f"the loss has grown from {at.first_loss:.3g} to {at.loss:.3g}"
             if trouble is not None:
                 ending = Request("diverged", f"epoch {epoch}: {trouble}. Try a learning rate ten times smaller.")
-                best = good  # the theta after the last whole epoch may be the one whose loss has just ended the run
+                latest = good  # the theta after the last whole epoch may be the one whose loss has just ended the run
                 break
-            good, best = best, (at.weights().copy(), at.state.copy())
+            good, latest = latest, (at.weights().copy(), at.state.copy())
             record = EpochRecord(
                 epoch=epoch,
                 updates=at.updates,
                 loss=at.loss,
-                scores=probe.scores(*best),
+                scores=probe.scores(*latest),
                 learning_rate=step.schedule(max(at.updates - 1, 0)) * at.rate_factor,
                 gradient_norm=at.gradient_norm,
                 seconds=perf_counter() - begin,
-                theta=read_only(best[0]),
-                state=read_only(best[1]),
+                theta=read_only(latest[0]),
+                state=read_only(latest[1]),
                 epochs=epochs,
+                penalty=float(probe.objective.penalty(latest[0])),
             )
             rows.append(record.row())
             if (request := _ask(watchers, record, at)) is not None:
@@ -305,9 +312,9 @@ def _run(
         wishes = [watcher.at_end() for watcher in watchers]
     for wish in wishes:
         if wish is not None and wish.theta is not None and wish.state is not None:
-            best = wish.theta, wish.state
+            latest = wish.theta, wish.state
     return Run(
-        *best, History(tuple(rows)), ending.stop or "completed", ending.reason, perf_counter() - begin, at.rule_state
+        *latest, History(tuple(rows)), ending.stop or "completed", ending.reason, perf_counter() - begin, at.rule_state
     )
 
 

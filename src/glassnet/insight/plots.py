@@ -43,7 +43,7 @@ CYCLE = (BLUE, AMBER, GREEN, PURPLE, SKY, VERMILLION)
 DIVERGING = LinearSegmentedColormap.from_list("glassnet_diverging", ["#8f3f00", VERMILLION, "#ffffff", BLUE, "#003f66"])
 SHADES = LinearSegmentedColormap.from_list("glassnet_shades", ["#f3f6f9", "#cfe3f1", "#7fb4d8", BLUE, "#004b78"])
 
-NOT_SCORES = {"epoch", "updates", "loss", "validation_loss", "learning_rate", "gradient_norm", "seconds"}
+NOT_SCORES = {"epoch", "updates", "loss", "penalty", "validation_loss", "learning_rate", "gradient_norm", "seconds"}
 """Columns of a history that are not metrics."""
 
 
@@ -71,22 +71,27 @@ def house_style() -> Iterator[None]:
 
 
 def learning_curves(history: History, ax: Axes | None = None) -> Axes:
-    """Draw the loss on training and (where measured) validation rows by epoch, and mark the best epoch.
+    """Draw the loss on training and (where measured) validation rows by epoch, and mark the lowest.
 
-    The best epoch is that of the lowest validation loss, else of the lowest loss. The scale is logarithmic where the
-    losses are positive and span more than a factor of 20.
+    Both are the mean loss of a sample, without the penalty, so that they can be compared. The lowest is marked on the
+    validation curve, where there is one. The scale is logarithmic where the losses span more than a factor of 20.
     """
-    names = {"loss": "training", "validation_loss": "validation"}
+    curves = {}
+    if "loss" in history.columns:
+        penalty = history["penalty"] if "penalty" in history.columns else 0.0
+        curves["training"] = history["loss"] - penalty
+    if "validation_loss" in history.columns:
+        curves["validation"] = history["validation_loss"]
     with house_style():
         ax = _axes(ax)
-        drawn = _lines(ax, history, {name: label for name, label in names.items() if name in history.columns})
-        ax.set_ylabel("loss J")
-        if drawn:
-            best = history[drawn[-1]]
-            at = int(np.argmin(np.where(np.isfinite(best), best, np.inf)))
+        _lines(ax, history, curves)
+        ax.set_ylabel("mean loss of a sample")
+        if curves:
+            last = list(curves.values())[-1]
+            at = int(np.argmin(np.where(np.isfinite(last), last, np.inf)))
             epoch = int(history["epoch"][at])
-            colour = CYCLE[len(drawn) - 1]
-            ax.plot([epoch], [best[at]], "o", ms=7, mfc="white", mec=colour, mew=1.8, label=f"best: epoch {epoch}")
+            colour = CYCLE[len(curves) - 1]
+            ax.plot([epoch], [last[at]], "o", ms=7, mfc="white", mec=colour, mew=1.8, label=f"lowest: epoch {epoch}")
             ax.legend()
     return ax
 
@@ -104,7 +109,8 @@ def score_curves(history: History, ax: Axes | None = None) -> Axes:
         names = score_names(history)
         held_out = all(name.startswith("validation_") for name in names)
         labels = {name: name.removeprefix("validation_").replace("_", " ") for name in names}
-        drawn = _lines(ax, history, {name: _drawable(label) for name, label in labels.items()})
+        drawn = {_drawable(label): history[name] for name, label in labels.items()}
+        _lines(ax, history, drawn)
         rows = "validation" if held_out else "training"
         ax.set_ylabel(f"{_drawable(labels[names[0]])} on {rows} rows" if len(drawn) == 1 else f"score on {rows} rows")
         if len(drawn) > 1:
@@ -112,22 +118,21 @@ def score_curves(history: History, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def _lines(ax: Axes, history: History, names: dict[str, str]) -> tuple[str, ...]:
-    """Draw these columns by epoch and return their names; say so where there is nothing to draw."""
+def _lines(ax: Axes, history: History, curves: dict[str, Array]) -> None:
+    """Draw these curves {label: values} by epoch; say so where there is nothing to draw."""
     ax.set_xlabel("epoch")
-    if not names:
+    if not curves:
         ax.set_axis_off()
         ax.text(0.5, 0.5, "nothing was measured", transform=ax.transAxes, ha="center", va="center", color=MUTED)
-        return ()
+        return
     marker = "o" if len(history) <= 15 else ""
-    for i, (name, label) in enumerate(names.items()):
-        ax.plot(history["epoch"], history[name], marker=marker, ms=4, color=CYCLE[i % len(CYCLE)], label=label)
+    for i, (label, values) in enumerate(curves.items()):
+        ax.plot(history["epoch"], values, marker=marker, ms=4, color=CYCLE[i % len(CYCLE)], label=label)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    values = np.concatenate([history[name] for name in names])
-    values = values[np.isfinite(values)]
-    if values.size and values.min() > 0 and values.max() > 20 * values.min():
+    every = np.concatenate(list(curves.values()))
+    every = every[np.isfinite(every)]
+    if every.size and every.min() > 0 and every.max() > 20 * every.min():
         ax.set_yscale("log")
-    return tuple(names)
 
 
 # ---- results ------------------------------------------------------------------------------------------------------

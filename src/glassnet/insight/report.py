@@ -277,8 +277,9 @@ def _training(run: Run) -> str:
             _picture(
                 plots.learning_curves(run.history),
                 f"Loss by epoch over {epochs} epochs, ending at {run.loss:.4g}.",
-                "The loss should fall and level off. Where validation rises while training falls, the network begins "
-                "to learn its rows by heart.",
+                "Without the penalty on the weights, so that the curves compare; the ring marks the lowest point. The "
+                "loss should fall and level off. Where validation rises while training falls, the network begins to "
+                "learn its rows by heart.",
             )
         )
     if plots.score_names(run.history):
