@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import pickle
 from itertools import pairwise
 from math import e, erf, log, sqrt, tanh
 
@@ -208,6 +211,44 @@ def test_options_are_one_record_however_spelt() -> None:
     assert registry.spec_of("activation", ACTIVATIONS, made()) == "leaky_relu"
 
 
+COPIES = pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda record: pickle.loads(pickle.dumps(record))])
+
+
+@COPIES
+@pytest.mark.parametrize("spec", [*ACTIVATIONS, {"name": "leaky_relu", "slope": 0.2}, {"name": "elu", "alpha": 2.0}])
+def test_copies_are_the_same_record(spec: object, again: object) -> None:
+    assert again(get(spec)) == get(spec)
+    assert again(get(spec)).f is get(spec).f
+
+
+@COPIES
+@pytest.mark.parametrize("name", ["sine", "tanh"])
+def test_copies_of_one_of_your_own(name: str, again: object) -> None:
+    own = Activation(name, np.sin, np.add, range="unit")
+    assert again(own) == own
+    assert again(own) != get("tanh")
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize(("name", "option"), [("leaky_relu", "slope"), ("elu", "alpha")])
+def test_options_may_be_numbers_of_numpy(name: str, option: str, kind: type) -> None:
+    activation = get({"name": name, option: kind(0.25)})
+    assert type(dict(activation.options)[option]) is float
+    assert get(json.loads(json.dumps(registry.spec_of("activation", ACTIVATIONS, activation)))) is activation
+
+
+def test_the_librarys_take_complex_numbers_and_yours_only_when_you_say_so() -> None:
+    assert all(get(name).takes_complex for name in ACTIVATIONS)
+    assert get({"name": "leaky_relu", "slope": 0.2}).takes_complex
+    assert not get((np.sin, np.add)).takes_complex
+    assert not Activation("tanh", np.tanh, np.add).takes_complex
+
+
+def test_a_misspelt_range_is_refused() -> None:
+    with pytest.raises(GlassnetError, match="unknown range of an activation 'simplx': did you mean 'simplex'"):
+        Activation("mine", np.sin, np.add, range="simplx")
+
+
 def test_a_pair_of_your_own() -> None:
     sine = get((np.sin, lambda z, a: np.cos(z)))
     assert (sine.name, sine.range, sine.analytic, sine.elementwise) == ("custom", "real", False, True)
@@ -226,6 +267,7 @@ def test_a_pair_of_your_own() -> None:
         ({"name": "relu", "slope": 0.1}, r"activation 'relu' does not take \{'slope': 0.1\}"),
         ({"name": "leaky_relu", "alpha": 0.1}, r"does not take \{'alpha': 0.1\}.*unexpected keyword|got an unexpected"),
         ((np.sin,), r"activation must be a name or a pair of functions \(f, df\), received"),
+        (np.tanh, "activation must be a name, a record or a pair of functions, received <ufunc 'tanh'>"),
         ((np.sin, "cos"), r"activation must be a name or a pair of functions \(f, df\), received"),
     ],
 )

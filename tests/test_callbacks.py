@@ -18,6 +18,7 @@ from glassnet.errors import GlassnetError, GlassnetTypeError
 from glassnet.history import EpochRecord, Run
 
 LINE = gn.Objective(gn.Network(1, [gn.Dense(1)]), "squared_error")
+NAN = float("nan")
 X = np.linspace(-1, 1, 20)[:, None]
 Y = 3 * X + 1
 
@@ -76,12 +77,30 @@ def dip(turn: int) -> Callable[[np.ndarray, np.ndarray], float]:
         ({"patience": 2, "monitor": "validation_accuracy"}, "validation_accuracy", [0.1, 0.5, 0.4, 0.4], 4),
         ({"patience": 2, "monitor": "validation_accuracy"}, "validation_accuracy", [0.5, 0.4, 0.6, 0.7], None),
         ({"patience": 1, "monitor": "validation_accuracy"}, "validation_accuracy", [-5.0, -4.0, -4.5], 3),
+        ({"patience": 2, "monitor": "f1_score"}, "f1_score", [0.5, 0.6, 0.7, 0.8], None),
+        ({"patience": 2, "monitor": "validation_r2"}, "validation_r2", [0.5, 0.6, 0.7, 0.8], None),
+        ({"patience": 2, "monitor": "error", "mode": "min"}, "error", [0.8, 0.7, 0.6, 0.5], None),
+        ({"patience": 2, "monitor": "error", "mode": "min"}, "error", [0.5, 0.6, 0.7, 0.8], 3),
+        ({"patience": 2, "monitor": "auc", "mode": "max"}, "auc", [0.5, 0.6, 0.7, 0.8], None),
+        ({"patience": 2, "monitor": "auc", "mode": "max"}, "auc", [0.8, 0.7, 0.6, 0.5], 3),
+        ({"patience": 2, "mode": "max"}, "loss", [1, 2, 3, 3, 3], 5),
+        ({"patience": 2}, "loss", [NAN, 3, 2, 1], None),
+        ({"patience": 2}, "loss", [NAN, NAN, NAN, 3, 3, 3], 6),
+        ({"patience": 2}, "loss", [3, NAN, NAN], 3),
+        ({"patience": 2, "monitor": "validation_accuracy"}, "validation_accuracy", [NAN, 0.5, 0.6, 0.7], None),
     ],
 )
 def test_early_stopping_stops_when_nothing_improves(
     options: dict[str, Any], monitor: str, values: list[float], expected: int | None
 ) -> None:
     assert stop_epoch(EarlyStopping(**options), values, monitor) == expected
+
+
+def test_after_a_first_nan_the_best_weights_are_those_of_a_number() -> None:
+    watcher = EarlyStopping().start()
+    for epoch, loss in enumerate([NAN, 2.0, 3.0], 1):
+        watcher.after_epoch(record(epoch, loss))
+    assert watcher.at_end().theta == [2.0]  # type: ignore[union-attr]
 
 
 def test_early_stopping_says_why() -> None:
@@ -184,10 +203,19 @@ def test_one_callback_serves_two_runs(callback: Callback) -> None:
         (0.9, "accuracy", [0.1, 0.8, 0.9, 1.0], 3),
         (0.9, "accuracy", [0.1, 0.8], None),
         (-0.5, "score", [-2.0, -0.4], 2),
+        (0.5, "loss", [2.0, NAN, 0.6], None),
+        (0.9, "accuracy", [NAN, 0.8, 0.95], 3),
     ],
 )
 def test_target_reached(target: float, monitor: str, values: list[float], expected: int | None) -> None:
     assert stop_epoch(TargetReached(target, monitor), values, monitor) == expected
+
+
+@pytest.mark.parametrize(("mode", "expected"), [("min", 2), ("max", 3)])
+def test_the_target_of_a_number_of_your_own(mode: str, expected: int) -> None:
+    target = TargetReached(0.5, "peak", mode)  # type: ignore[arg-type]
+    values = [0.7, 0.4, 0.6] if mode == "min" else [0.1, 0.4, 0.6]
+    assert stop_epoch(target, values, "peak") == expected
 
 
 def test_target_reached_in_a_run() -> None:
@@ -201,6 +229,12 @@ def test_reduce_on_plateau_asks_for_a_lower_rate() -> None:
     answers = requests(ReduceOnPlateau(0.5, patience=2), [3, 3, 3, 3, 3, 2, 2, 2])
     assert [answer and answer.rate_factor for answer in answers] == [None, None, 0.5, None, 0.5, None, None, 0.5]
     assert all(answer is None or answer.stop is None for answer in answers)
+
+
+@pytest.mark.parametrize(("mode", "reduced"), [("min", True), ("max", False)])
+def test_a_plateau_of_a_number_of_your_own(mode: str, reduced: bool) -> None:
+    answers = requests(ReduceOnPlateau(0.5, 2, "peak", mode=mode), [1, 2, 3, 4], "peak")  # type: ignore[arg-type]
+    assert any(answers) is reduced
 
 
 def test_the_reduced_rates_stand_in_the_history() -> None:
@@ -266,9 +300,9 @@ def test_progress_prints_about_ten_plain_lines(capsys: pytest.CaptureFixture[str
     assert out == ""
     assert len(lines) == 11
     assert lines[0].split()[:2] == ["epoch", "1/100"]
-    assert "loss 0.5  validation loss 0.25  validation accuracy 0.9  at most 198.0 s left" in lines[0]
+    assert "loss 0.5  validation loss 0.25  validation accuracy 0.9  about 198.0 s left" in lines[0]
     assert "100/100" in lines[-1]
-    assert "at most 0.0 s left" in lines[-1]
+    assert "about 0.0 s left" in lines[-1]
 
 
 def test_progress_shows_what_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
@@ -379,7 +413,17 @@ def test_callbacks_come_in_a_list(thing: object) -> None:
         (lambda: ReduceOnPlateau(1.0), "factor must be between 0 and 1"),
         (lambda: ReduceOnPlateau(0.0), "factor must be between 0 and 1"),
         (lambda: Checkpoint(print, 0), "every must be at least 1"),
-        (lambda: fit(callbacks=[EarlyStopping(monitor="los")]), r"unknown monitored number 'los': did you mean 'loss'"),
+        (
+            lambda: fit(callbacks=[EarlyStopping(monitor="los", mode="min")]),
+            r"unknown monitored number 'los': did you mean 'loss'",
+        ),
+        *(
+            (lambda make=make: make(monitor="peak"), "whether 'peak' is to fall or to rise must be said: mode='min' or")
+            for make in (EarlyStopping, ReduceOnPlateau, lambda monitor: TargetReached(0.0, monitor))
+        ),
+        (lambda: EarlyStopping(mode="up"), "unknown mode 'up': Known: min, max"),  # type: ignore[arg-type]
+        (lambda: TargetReached(1.0, mode="up"), "unknown mode 'up'"),  # type: ignore[arg-type]
+        (lambda: ReduceOnPlateau(mode="up"), "unknown mode 'up'"),  # type: ignore[arg-type]
         (lambda: fit(callbacks=[TargetReached(1.0, "accuracy")]), r"unknown monitored number 'accuracy'.*Known: loss"),
     ],
 )

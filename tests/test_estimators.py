@@ -348,7 +348,8 @@ def test_early_stopping_attributes(kind: Any) -> None:
     assert model.best_validation_score_ == max(model.validation_scores_)
     assert len(model.validation_scores_) == model.n_iter_ == len(model.history_)
     assert (model.best_loss_, model.status_) == (None, "converged")
-    assert "validation_score did not improve" in model.stop_reason_
+    metric = "accuracy" if kind is MLPClassifier else "r2"
+    assert f"validation_{metric} did not improve" in model.stop_reason_
     model.set_params(early_stopping=False).fit(X, y)
     assert (model.validation_scores_, model.best_validation_score_) == (None, None)
     assert model.best_loss_ == min(model.loss_curve_)

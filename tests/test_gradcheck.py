@@ -11,6 +11,7 @@ from glassnet import BatchNorm, Dense, Dropout, LayerNorm, Network, Objective, c
 from glassnet.activations import Activation, get
 from glassnet.errors import GlassnetError
 from glassnet.gradcheck import BlockReport, GradientReport, central_differences, complex_step
+from glassnet.losses import Loss
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(6, 3)), RNG.normal(size=(6, 2))
@@ -52,7 +53,7 @@ def test_both_modes_are_checked(training: bool) -> None:
 
 
 def faulty(factor: float) -> Activation:
-    return Activation("faulty", np.tanh, lambda z, a: factor * (1.0 - a * a), analytic=True)
+    return Activation("faulty", np.tanh, lambda z, a: factor * (1.0 - a * a), analytic=True, takes_complex=True)
 
 
 @METHODS
@@ -85,6 +86,34 @@ def test_a_wrong_loss_is_found_everywhere() -> None:
     wrong = Objective(net, (lambda a, y: (a - y) ** 2, lambda a, y: a - y))
     report = check_gradient(wrong, net.init(), X, Y)
     assert [round(block.error, 6) for block in report.blocks] == [0.5, 0.5]
+
+
+OWN = (np.tanh, lambda z, a: 1.0 - a * a)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "loss"),
+    [
+        (OWN, "squared_error"),
+        (Activation("tanh", *OWN, analytic=True), "squared_error"),
+        ("tanh", (lambda a, y: (a - y) ** 2 / 2, lambda a, y: a - y)),
+        ("tanh", Loss("squared_error", lambda a, y: abs(a - y) ** 2 / 2, lambda a, y: a - y, analytic=True)),
+    ],
+    ids=["activation", "under a known name", "loss", "loss under a known name"],
+)
+def test_complex_steps_through_functions_of_your_own_are_refused(hidden: object, loss: object) -> None:
+    """|r|^2 of a complex r is another function: unless you say that yours takes complex numbers, it is not tried."""
+    net = Network(3, [Dense(4, hidden), Dense(2)])
+    objective = Objective(net, loss)
+    with pytest.raises(GlassnetError, match=r"method must be 'central' for functions of your own.*received complex"):
+        check_gradient(objective, net.init(rng=1), X, Y, method="complex")
+    assert check_gradient(objective, net.init(rng=1), X, Y).ok
+
+
+def test_complex_steps_through_functions_of_your_own_that_take_them() -> None:
+    net = Network(3, [Dense(4, Activation("mine", *OWN, takes_complex=True)), Dense(2)])
+    loss = Loss("mine", lambda a, y: (a - y) ** 2, lambda a, y: 2 * (a - y), takes_complex=True)
+    assert check_gradient(Objective(net, loss), net.init(rng=1), X, Y, method="complex").ok
 
 
 def test_kinked_functions_away_from_their_kinks() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import pickle
 from math import sqrt
 
 import numpy as np
@@ -83,6 +86,31 @@ def test_same_seed_same_weights_and_spec_round_trip(name: str) -> None:
     assert get(record) is record
 
 
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda record: pickle.loads(pickle.dumps(record))])
+@pytest.mark.parametrize(
+    "spec",
+    [*INITIALIZERS, {"name": "normal", "std": 0.1}, {"name": "uniform", "low": 0.0}, {"name": "constant", "value": 3}],
+)
+def test_copies_are_the_same_record(spec: object, again: object) -> None:
+    assert again(get(spec)) == get(spec)
+
+
+@pytest.mark.parametrize("name", ["constant", "normal", "uniform"])
+def test_options_may_be_numbers_of_numpy(name: str) -> None:
+    option = {"constant": "value", "normal": "std", "uniform": "low"}[name]
+    record = get({"name": name, option: np.float32(0.25)})
+    json.dumps(registry.spec_of("initializer", INITIALIZERS, record))
+
+
+def ones(rng: np.random.Generator, fan_in: int, fan_out: int, shape: tuple[int, ...]) -> np.ndarray:
+    return np.ones(shape)
+
+
+def test_copies_of_one_of_your_own() -> None:
+    own = Initializer("zeros", ones)
+    assert pickle.loads(pickle.dumps(own)) == copy.deepcopy(own) == own != get("zeros")
+
+
 def test_options() -> None:
     assert (draw({"name": "constant", "value": 0.5}) == 0.5).all()
     assert draw("zeros").any() == False  # noqa: E712
@@ -104,6 +132,8 @@ def test_he_carries_a_signal_through_many_relu_layers(init: str, low: float, hig
     [
         ("he_norml", r"unknown initializer 'he_norml': did you mean 'he_normal'\?"),
         ({"name": "normal", "sd": 1.0}, r"initializer 'normal' does not take \{'sd': 1.0\}"),
+        ({"name": "normal", "std": -0.1}, "std of normal must be at least 0, received -0.1"),
+        ({"name": "normal", "std": float("nan")}, "std of normal must be at least 0, received nan"),
         ({"name": "uniform", "low": 1.0, "high": 1.0}, "high of uniform must be greater than low = 1.0, received 1.0"),
     ],
 )

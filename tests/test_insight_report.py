@@ -106,7 +106,7 @@ def test_classification_page_holds_what_it_was_given() -> None:
         "glassnet fit coins.csv", "glassnet 0.1.0", "0.00012345678", "123456", "completed", "W 4×6, b 6", "3 epochs",
     ):  # fmt: skip
         assert part in page.text, part
-    assert len(page.all("img")) == 7  # confusions, losses, scores, diagram, weights, histograms, sizes
+    assert len(page.all("img")) == 6  # confusions, losses, scores, diagram, weights, histograms; no sizes of 2 layers
     assert len(page.all("table")) == 3
     assert {attrs.get("scope") for attrs in page.all("th")} == {"row", "col"}
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from glassnet import BatchNorm, Dense, Dropout, LayerNorm, Network, Objective
-from glassnet.activations import ACTIVATIONS
+from glassnet.activations import ACTIVATIONS, leaky_relu
 from glassnet.errors import GlassnetError
 from glassnet.initializers import get as initializer
 from glassnet.layers import LAYERS, from_dict
@@ -203,6 +203,22 @@ def test_json_round_trip(layer: object) -> None:
     assert hash(from_dict(json.loads(text))) == hash(layer)
 
 
+@pytest.mark.parametrize(
+    ("numpys", "pythons"),
+    [
+        (Dense(np.int64(4)), Dense(4)),
+        (Dense(4, leaky_relu(np.float64(0.25))), Dense(4, leaky_relu(0.25))),
+        (Dropout(np.float32(0.5)), Dropout(0.5)),
+        (BatchNorm(np.float32(0.5), np.float32(0.25)), BatchNorm(0.5, 0.25)),
+        (LayerNorm(np.float32(0.25)), LayerNorm(0.25)),
+    ],
+    ids=repr,
+)
+def test_options_may_be_numbers_of_numpy(numpys: object, pythons: object) -> None:
+    assert json.dumps(numpys.to_dict()) == json.dumps(pythons.to_dict())
+    assert from_dict(json.loads(json.dumps(numpys.to_dict()))) == numpys == pythons
+
+
 def test_every_layer_is_in_the_table() -> None:
     assert set(LAYERS) == {"Dense", "Dropout", "BatchNorm", "LayerNorm"}
 
@@ -232,6 +248,10 @@ def test_an_activation_of_your_own_trains_but_is_not_written() -> None:
         (lambda: Dense(0), "units of Dense must be at least 1, received 0"),
         (lambda: Dense("3"), "units of Dense must be a whole number of at least 1, received '3'"),
         (lambda: Dense(3, "rleu"), r"unknown activation 'rleu': did you mean 'relu'\?"),
+        (
+            lambda: Dense(3, np.tanh),
+            "activation must be a name, a record or a pair of functions, received <ufunc 'tanh'>",
+        ),
         (lambda: Dense(3, weight_init="he_norm"), r"unknown initializer 'he_norm': did you mean 'he_normal'\?"),
         (lambda: Dense(3, bias_init="auto"), "unknown initializer 'auto'"),
         (lambda: Dropout(1.0), r"rate of Dropout must be in \[0, 1\), received 1.0"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import pickle
 from math import log
 
 import numpy as np
@@ -60,6 +63,7 @@ def outputs(loss: Loss, m: int = 50, k: int = 3) -> Array:
         "real": lambda: rng.normal(size=(m, k)),
         "positive": lambda: rng.gamma(3.0, 0.5, (m, k)) + 0.1,
         "unit": lambda: rng.dirichlet(np.ones(k) * 3, m),
+        "simplex": lambda: rng.dirichlet(np.ones(k) * 3, m),
     }[loss.domain]()
 
 
@@ -148,8 +152,12 @@ def test_matched_form_is_finite_and_keeps_the_dtype(loss: Loss, size: float, dty
 @every
 def test_value_and_slope_are_finite_at_the_edge_of_the_domain(loss: Loss, dtype: type) -> None:
     y = targets(loss).astype(dtype)
-    low, high = {"real": (-1e4, 1e4), "positive": (0.0, 1e4), "unit": (0.0, 1.0)}[loss.domain]
-    a = np.random.default_rng(5).choice(np.array([low, high], dtype), y.shape)
+    rng = np.random.default_rng(5)
+    if loss.domain == "simplex":
+        a = rng.permuted(np.eye(y.shape[1], dtype=dtype)[rng.integers(0, y.shape[1], len(y))], axis=1)
+    else:
+        low, high = {"real": (-1e4, 1e4), "positive": (0.0, 1e4), "unit": (0.0, 1.0)}[loss.domain]
+        a = rng.choice(np.array([low, high], dtype), y.shape)
     for result in (loss.value(a, y), loss.slope(a, y)):
         assert result.dtype == dtype
         assert np.isfinite(result).all()
@@ -263,6 +271,64 @@ def test_spec_round_trip(loss: Loss) -> None:
     assert get(registry.spec_of("loss", LOSSES, loss)) is loss
 
 
+COPIES = pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda record: pickle.loads(pickle.dumps(record))])
+
+
+@COPIES
+@every
+def test_copies_are_the_same_record(loss: Loss, again: object) -> None:
+    assert again(loss) is loss
+
+
+def cost(a: Array, y: Array) -> Array:
+    """A module's own function: it is found again by its name."""
+    return (a - y) ** 4
+
+
+@COPIES
+@pytest.mark.parametrize("name", ["fourth", "huber"])
+def test_copies_of_a_loss_of_your_own(name: str, again: object) -> None:
+    own = Loss(name, cost, np.subtract, "unit", "nonnegative", options=(("delta", 0.5),) * (name == "huber"))
+    assert again(own) == own
+    assert again(own) != get("huber")
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [("huber", "delta"), ("quantile", "q"), ("cross_entropy", "label_smoothing"), ("focal", "gamma")],
+)
+def test_options_may_be_numbers_of_numpy(name: str, option: str, kind: type) -> None:
+    loss = get({"name": name, option: kind(0.25)})
+    assert loss.options == ((option, 0.25),)
+    assert type(loss.options[0][1]) is float
+    assert get(json.loads(json.dumps(registry.spec_of("loss", LOSSES, loss)))) is loss
+    assert pickle.loads(pickle.dumps(loss)) is loss
+
+
+def test_the_librarys_losses_take_complex_numbers_and_yours_only_when_you_say_so() -> None:
+    assert all(loss.takes_complex for loss in EVERY)
+    assert not get((cost, np.subtract)).takes_complex
+    assert not Loss("squared_error", cost, np.subtract).takes_complex
+    assert scaled(get("huber"), 0.5).takes_complex
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"domain": "units"},
+            "unknown domain of a loss 'units': did you mean 'unit'.*Known: real, positive, unit, simpl",
+        ),
+        ({"domain": "nonnegative"}, "unknown domain of a loss 'nonnegative'"),
+        ({"targets": "simplx"}, "unknown kind of targets 'simplx': did you mean 'simplex'"),
+    ],
+)
+def test_misspelt_domains_and_targets_are_refused(options: dict[str, str], message: str) -> None:
+    with pytest.raises(GlassnetError, match=message):
+        Loss("mine", cost, np.subtract, **options)
+
+
 def test_a_pair_of_your_own() -> None:
     fourth = get((lambda a, y: (a - y) ** 4, lambda a, y: 4 * (a - y) ** 3))
     assert (fourth.name, fourth.domain, fourth.targets, fourth.matched) == ("custom", "real", "real", None)
@@ -284,6 +350,7 @@ def test_a_pair_of_your_own() -> None:
         ({"name": "cross_entropy", "label_smoothing": 1}, r"label_smoothing must be in \[0, 1\), received 1"),
         ({"name": "focal", "gamma": -1}, "gamma of focal must be at least 0, received -1"),
         ((np.sin,), r"loss must be a name or a pair of functions \(value, slope\)"),
+        (np.sin, "loss must be a name, a record or a pair of functions, received <ufunc 'sin'>"),
     ],
 )
 def test_refusals(spec: object, message: str) -> None:
@@ -294,7 +361,9 @@ def test_refusals(spec: object, message: str) -> None:
 @pytest.mark.parametrize(
     ("name", "range_", "message"),
     [
-        ("cross_entropy", "real", r"cross_entropy needs outputs in \[0, 1\]: sigmoid or softmax; received 'tanh'"),
+        ("cross_entropy", "real", r"cross_entropy needs outputs that sum to 1: softmax .*; received 'tanh' \(real\)"),
+        ("cross_entropy", "unit", "for sigmoid outputs take binary_cross_entropy"),
+        ("binary_cross_entropy", "real", r"needs outputs in \[0, 1\]: sigmoid or softmax; received 'tanh'"),
         ("binary_cross_entropy", "positive", r"needs outputs in \[0, 1\]"),
         ("focal", "nonnegative", r"needs outputs in \[0, 1\]"),
         ("poisson", "real", "the loss poisson needs outputs positive: exp or softplus"),
@@ -314,7 +383,8 @@ def test_output_outside_the_domain_is_refused(name: str, range_: str, message: s
         ("binary_cross_entropy", [0.0, 2.0], r"Y must be in \[0, 1\] for the loss binary_cross_entropy"),
         ("focal", [-0.1, 1.0], r"Y must be in \[0, 1\]"),
         ("cross_entropy", [3.0, 0.0], r"Y must be in \[0, 1\] with rows that sum to 1 for the loss cross_entropy"),
-        ("cross_entropy", [1.0, 1.0], "rows that sum to 1.*Several labels a row"),
+        ("cross_entropy", [1.0, 1.0], "rows that sum to 1.*received a row that sums to 2. Several labels a row"),
+        ("cross_entropy", [0.5, 0.0], "received a row that sums to 0.5"),
     ],
 )
 def test_targets_without_a_meaning_are_refused(name: str, row: list[float], message: str) -> None:

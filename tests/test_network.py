@@ -8,10 +8,12 @@ import pickle
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 from glassnet import BatchNorm, Dense, Dropout, LayerNorm, Network
-from glassnet.activations import Activation
+from glassnet.activations import Activation, leaky_relu
 from glassnet.errors import GlassnetError
+from glassnet.initializers import normal
 
 DEEP = Network(3, [Dense(4, "tanh"), BatchNorm(0.9), Dropout(0.2), Dense(5, "relu", bias=False), LayerNorm(), Dense(2)])
 X = np.random.default_rng(0).normal(size=(7, 3))
@@ -168,12 +170,33 @@ def test_an_activation_of_your_own_is_not_written() -> None:
         ),
         (lambda: DEEP.forward(DEEP.init(), np.zeros((4, 2))), r"X must be \(m, 3\), received \(4, 2\)"),
         (lambda: DEEP.forward(DEEP.init(), np.full((1, 3), np.nan)), "X must be finite"),
+        (lambda: DEEP.forward(DEEP.init(), X + 1j), "X must be real where theta is real, received complex128"),
+        (lambda: DEEP.forward(DEEP.init(), X, state=0.0), r"state must be \(\.\.\., 8\), received \(\)"),
+        (lambda: DEEP.forward(DEEP.init(), scipy.sparse.csr_array(X)), r"received a sparse csr_array. X.toarray\(\)"),
         (lambda: DEEP.forward(DEEP.init(), X, state=np.zeros(3)), r"state must be \(\.\.\., 8\).*net.init_state\(\)"),
     ],
 )
 def test_refusals(make: object, message: str) -> None:
     with pytest.raises(GlassnetError, match=message):
         make()
+
+
+def test_complex_x_goes_through_with_complex_theta() -> None:
+    assert DEEP.forward(DEEP.init() + 0j, X + 1j).output.dtype == np.complex128
+
+
+def test_the_state_may_be_a_list() -> None:
+    theta, state = DEEP.init(), DEEP.init_state() + 0.5
+    np.testing.assert_array_equal(
+        DEEP.forward(theta, X, state=state.tolist()).output, DEEP.forward(theta, X, state=state).output
+    )
+
+
+def test_copies_of_options_and_functions_of_your_own_are_equal_and_work() -> None:
+    net = Network(3, [Dense(4, leaky_relu(0.2), weight_init=normal(0.1)), Dense(2, Activation("mine", np.sin, np.add))])
+    for twin in (pickle.loads(pickle.dumps(net)), copy.deepcopy(net)):
+        assert twin == net
+        np.testing.assert_array_equal(twin.forward(net.init(), X).output, net.forward(net.init(), X).output)
 
 
 def test_one_layer_without_its_list_is_refused() -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
+import scipy.sparse
 
 from glassnet import BatchNorm, Dense, LayerNorm, Network, Objective
 from glassnet.activations import Activation
 from glassnet.errors import GlassnetError
-from glassnet.losses import LOSSES
+from glassnet.layers import Mode
+from glassnet.losses import LOSSES, Loss
 
 RNG = np.random.default_rng(0)
 NET = Network(3, [Dense(4, "tanh"), LayerNorm(), Dense(2)])
@@ -64,6 +69,25 @@ def test_batches_add_up_to_the_whole() -> None:
     parts = [objective().value_and_grad(THETA, X[i : i + 2], Y[i : i + 2]) for i in range(0, 8, 2)]
     whole = objective().value_and_grad(THETA, X, Y)
     same((np.mean([J for J, _ in parts]), np.mean([g for _, g in parts], axis=0)), whole, 1e-11)
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+@pytest.mark.parametrize("weights", [np.arange(8.0), [0, 0, 0, 0, 1, 2, 3, 10], np.full(8, 1e-9)])
+def test_equal_batches_of_weighted_rows_estimate_the_whole_without_bias(weights: object, size: int) -> None:
+    """Their mean is the gradient of all rows, though some batches weigh more than others, and some nothing."""
+    fitted = objective(l1=0.1, l2=0.2)
+    rows, targets, w = fitted.check(X, Y, weights)
+    assert w.mean() == pytest.approx(1.0)
+    batches = [slice(start, start + size) for start in range(0, 8, size)]
+    parts = [fitted.evaluate(THETA, rows[b], targets[b], w[b], None, Mode(True)) for b in batches]
+    whole = fitted.value_and_grad(THETA, X, Y, weights)
+    same((np.mean([J for J, *_ in parts]), np.mean([g for _, g, _ in parts], axis=0)), whole, 1e-11)
+
+
+def test_a_batch_without_weight_has_no_data_gradient() -> None:
+    J, grad, _ = objective().evaluate(THETA, X, Y, np.zeros(8), None, Mode(True))
+    assert J == 0
+    np.testing.assert_array_equal(grad, np.zeros_like(THETA))
 
 
 # ---- the penalty --------------------------------------------------------------------------------------------------
@@ -152,6 +176,35 @@ def test_hessian_product(hidden: object, loss: object, training: bool, weights: 
     assert u @ Hv == pytest.approx(v @ Hu, rel=1e-6)
 
 
+@pytest.mark.parametrize("function", ["activation", "loss"])
+def test_hessian_product_differences_what_only_has_a_known_name(function: str) -> None:
+    """|z|^2 of a complex z has no complex derivative: a complex step through it would give another number."""
+    own_f = Activation("tanh", lambda z: np.tanh(abs(z)), lambda z, a: np.sign(z.real) * (1 - a * a))
+    own_loss = Loss("squared_error", lambda a, y: abs(a - y) ** 3 / 3, lambda a, y: abs(a - y) * (a - y))
+    net = Network(3, [Dense(4, own_f if function == "activation" else "tanh"), Dense(2)])
+    fitted = Objective(net, own_loss if function == "loss" else "squared_error")
+    assert not fitted.takes_complex
+    theta, v, h = net.init(rng=3), np.random.default_rng(4).normal(size=net.n_parameters), 1e-5
+    up, down = (fitted.value_and_grad(theta + s * h * v, X, Y)[1] for s in (1, -1))
+    measured = (up - down) / (2 * h)
+    np.testing.assert_allclose(fitted.hessian_product(theta, v, X, Y), measured, atol=1e-6 * np.abs(measured).max())
+
+
+def test_hessian_product_takes_a_list() -> None:
+    v = np.arange(34.0)
+    np.testing.assert_array_equal(
+        objective().hessian_product(THETA, v.tolist(), X, Y), objective().hessian_product(THETA, v, X, Y)
+    )
+
+
+def test_what_takes_complex_numbers() -> None:
+    mine = Activation("mine", np.tanh, lambda z, a: 1 - a * a, takes_complex=True)
+    assert objective().takes_complex
+    assert Objective(Network(3, [Dense(4, mine), Dense(2)]), "huber").takes_complex
+    assert not Objective(Network(3, [Dense(4, OWN), Dense(2)]), "huber").takes_complex
+    assert not Objective(NET, (lambda a, y: (a - y) ** 2, lambda a, y: 2 * (a - y))).takes_complex
+
+
 # ---- dtype, pairs, refusals ---------------------------------------------------------------------------------------
 
 
@@ -201,7 +254,53 @@ def test_records_compare() -> None:
     assert objective(l2=0.1) == objective(l2=0.1) != objective(l2=0.2)
 
 
-@pytest.mark.parametrize("loss", [name for name in LOSSES if name not in ("poisson", "gamma")])
+def test_a_loss_with_options_hashes_compares_and_pickles() -> None:
+    one, two = (Objective(NET, {"name": "huber", "delta": delta}) for delta in (0.3, np.float64(0.3)))
+    assert hash(one) == hash(two)
+    assert one == two == pickle.loads(pickle.dumps(one)) == copy.deepcopy(one) != Objective(NET, "huber")
+
+
+# ---- a loss of your own is called once ----------------------------------------------------------------------------
+
+
+def difference(a: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return a - y
+
+
+WRONG_SHAPES = {
+    "a number a row": lambda a, y: (a - y).sum(axis=1),
+    "a number a row, in a column": lambda a, y: (a - y).sum(axis=1, keepdims=True),
+    "one number": lambda a, y: float(((a - y) ** 2).mean()),
+    "nothing": lambda a, y: None,
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_SHAPES.values(), ids=WRONG_SHAPES)
+def test_a_loss_that_gives_no_number_for_each_output_is_refused(wrong: object) -> None:
+    with pytest.raises(
+        GlassnetError, match=r"value of your loss must be one number for each output, \(2, 2\) here, rec"
+    ):
+        Objective(NET, (wrong, difference))
+    with pytest.raises(GlassnetError, match="slope of your loss must be one number for each output"):
+        Objective(NET, Loss("huber", difference, wrong))
+
+
+def test_a_loss_of_your_own_is_called_with_outputs_that_it_is_defined_for() -> None:
+    seen: list[np.ndarray] = []
+    loss = Loss("mine", lambda a, y: seen.append(a) or a - y, difference, "simplex", "simplex")
+    Objective(Network(3, [Dense(2, "softmax")]), loss)
+    np.testing.assert_array_equal(seen, np.full((1, 2, 2), 0.5))
+
+
+def test_a_loss_of_your_own_that_divides_by_its_targets_warns_of_nothing() -> None:
+    Objective(NET, (lambda a, y: (a - y) ** 2 / y, lambda a, y: 2 * (a - y) / y))
+
+
+def test_one_unit_of_sigmoid_takes_the_cross_entropy_of_two_classes() -> None:
+    assert Objective(Network(3, [Dense(1, "sigmoid")]), "binary_cross_entropy").matched is not None
+
+
+@pytest.mark.parametrize("loss", [name for name in LOSSES if name not in ("poisson", "gamma", "cross_entropy")])
 def test_one_number_for_a_column_of_targets_is_refused(loss: str) -> None:
     net = Network(3, [Dense(1, "sigmoid")])
     with pytest.raises(GlassnetError, match=r"Y must be \(m, 1\), received \(8,\). One column\? Y\[:, None\]"):
@@ -216,7 +315,27 @@ def test_one_number_for_a_column_of_targets_is_refused(loss: str) -> None:
         (lambda: objective(l1=np.nan), "l1 must be at least 0 and finite, received nan"),
         (lambda: Objective(NET, "square"), r"unknown loss 'square': did you mean 'squared_error'\?"),
         (lambda: Objective(NET, "huber", engine="nunpy"), r"unknown engine 'nunpy': did you mean 'numpy'\?"),
-        (lambda: Objective(NET, "cross_entropy"), r"cross_entropy needs outputs in \[0, 1\].*received 'identity'"),
+        (lambda: Objective(NET, "cross_entropy"), "cross_entropy needs outputs that sum to 1.*received 'identity'"),
+        (
+            lambda: Objective(Network(3, [Dense(2, "sigmoid")]), "cross_entropy"),
+            r"for sigmoid outputs take binary_cross_entropy\); received 'sigmoid'",
+        ),
+        *(
+            (
+                lambda loss=loss: Objective(Network(3, [Dense(1, "softmax")]), loss),
+                "a softmax output must be of at least 2 units, received 1. One unit: 'sigmoid' with binary_cross",
+            )
+            for loss in ("cross_entropy", "squared_error")
+        ),
+        *(
+            (
+                lambda theta=theta, v=v: objective().hessian_product(theta, v, X, Y),
+                rf"direction must be of theta's shape \(34,\), received \({np.size(v) if np.ndim(v) else ''}",
+            )
+            for theta, v in ((THETA, np.ones(33)), (THETA, 1.0), (THETA, np.ones(1)))
+        ),
+        (lambda: objective().value(THETA, X + 1j, Y), "X must be real where theta is real"),
+        (lambda: objective().value(THETA, scipy.sparse.csr_array(X), Y), "X must be a dense array, received a sparse"),
         (lambda: Objective(Network(3, [Dense(2, "exp"), BatchNorm()]), "poisson"), "poisson needs outputs positive"),
         (lambda: objective().value(THETA, X, Y[:5]), "equally many rows, received 8 and 5"),
         (lambda: objective().value(THETA, X, Y[:, :1]), r"Y must be \(m, 2\), received \(8, 1\)"),

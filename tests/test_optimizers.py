@@ -56,7 +56,7 @@ def walk(rule: Rule, theta: Array, grads: Array, rate: float = 0.1) -> tuple[Arr
 def check_pure(rule: Rule) -> None:
     rng = np.random.default_rng(0)
     theta, state = walk(rule, rng.normal(size=P), rng.normal(size=(3, P)))
-    state = RuleState(state.t, tuple(np.array(slot) for slot in state.slots))
+    state = state._replace(slots=tuple(np.array(slot) for slot in state.slots))
     grad, before = rng.normal(size=P), [slot.copy() for slot in state.slots]
     for array in (grad, theta, *state.slots):
         frozen(array)
@@ -153,6 +153,14 @@ def test_the_state_forgets_nothing_and_shares_nothing(rule: Rule) -> None:
         middle = middle + step
     np.testing.assert_array_equal(middle, whole)
     assert state.t == 10
+
+
+@every_rule
+def test_the_state_says_whose_it_is(rule: Rule) -> None:
+    """From the start and after each step; a clipped rule's state is that of the rule inside."""
+    own = rule.rule if isinstance(rule, ClipNorm) else rule
+    start = rule.init(np.zeros(P), DECAYED)
+    assert start.rule == walk(rule, np.zeros(P), np.ones((2, P)))[1].rule == type(own).__name__
 
 
 # ---- worked by hand -----------------------------------------------------------------------------------------------
@@ -323,13 +331,16 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
         for rate in (0.0, -0.1, float("nan"), float("inf"), "0.1", None, True)
     ),
     *(
-        ((lambda kind=kind, name=name, bad=bad: kind(**{name: bad})), f"{name} of {kind.__name__} must be in")
+        (
+            (lambda kind=kind, name=name, bad=bad: kind(**{name: bad})),
+            f"{name} of {kind.__name__} must be {'between 0 and 1' if name == 'eps' else 'in .0, 1.'}, received {bad}",
+        )
         for kind, names in {
             SGD: ["momentum"], AdaGrad: ["eps"], RMSProp: ["rho", "eps"], Adam: ["beta1", "beta2", "eps"],
             AdamW: ["beta1", "beta2", "eps", "weight_decay"], NAdam: ["beta1", "beta2", "eps", "decay"],
         }.items()
         for name in names
-        for bad in (-0.1, 1.0, float("nan"))
+        for bad in (-0.1, 1.0, float("nan"), *((0.0,) if name == "eps" else ()))
     ),
     (lambda: SGD(nesterov=True), "momentum of SGD must be positive with nesterov=True"),
     (lambda: ClipNorm(SGD(), 0.0), "max_norm of ClipNorm must be positive"),

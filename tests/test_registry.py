@@ -6,10 +6,11 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 
 from glassnet.errors import GlassnetError
-from glassnet.registry import make, remembered, spec_of
+from glassnet.registry import make, non_default, reduced, remembered, spec_of
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,25 @@ def test_spec_round_trip_through_json(spec: object) -> None:
 
 def test_default_options_are_left_out_of_the_spec() -> None:
     assert spec_of("wave", TABLE, stretched(1.0, height=2.0)) == {"name": "stretched", "height": 2.0}
+
+
+def test_options_that_differ_from_their_defaults_are_floats() -> None:
+    options = non_default(width=(np.float32(2.0), 1.0), height=(np.float64(1.0), 1.0), depth=(3, 1.0))
+    assert options == (("width", 2.0), ("depth", 3.0))
+    assert {type(value) for _, value in options} == {float}
+
+
+def test_a_record_is_copied_by_its_name_and_one_of_your_own_field_by_field() -> None:
+    def get(spec: object) -> Wave:
+        return make("wave", TABLE, spec)
+
+    def copied(record: Wave) -> Wave:
+        rebuild, arguments = reduced(record, get, TABLE)
+        return rebuild(*arguments)
+
+    assert copied(stretched(2.0)) is stretched(2.0)
+    for own in (Wave("flat", abs), Wave("mine", abs), Wave("stretched", abs, (("width", 2.0),))):
+        assert copied(own) == own
 
 
 @pytest.mark.parametrize(

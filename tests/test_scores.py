@@ -47,6 +47,14 @@ def test_accuracy_by_hand() -> None:
     assert accuracy(np.array([[0.9, 0.6], [0.4, 0.6]]), labels) == 0.5
 
 
+def test_rows_of_classes_may_sum_to_1_but_for_rounding() -> None:
+    """0.1 + 0.2 + 0.7 is not 1: two rows right by their largest entries, none by the threshold 1/2."""
+    shares = np.array([[0.1, 0.2, 0.7], [0.7, 0.2, 0.1]])
+    assert (shares.sum(axis=1) != 1.0).any()
+    assert accuracy(np.array([[0.3, 0.3, 0.4], [0.4, 0.3, 0.3]]), shares) == 1.0
+    assert accuracy(np.array([[0.3, 0.3, 0.4], [0.4, 0.3, 0.3]]), shares.astype(np.float32)) == 1.0
+
+
 def test_r2_of_constant_columns() -> None:
     Y = np.ones((3, 1))
     assert r2(Y, Y) == 1.0

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse
 from sklearn.linear_model import LogisticRegression
 
 import glassnet as gn
 from glassnet import BatchNorm, Dense, Dropout, LayerNorm, Network, Objective
 from glassnet.activations import Activation
 from glassnet.arrays import Array
-from glassnet.callbacks import Request
+from glassnet.callbacks import Request, Watcher
 from glassnet.errors import GlassnetError
 from glassnet.history import EpochRecord, Run
 from glassnet.solvers import METHODS
@@ -157,6 +158,18 @@ def test_a_minimum_is_left_alone(method: str) -> None:
 
 
 @every_method
+@pytest.mark.parametrize("size", [1e-3, 1.0])
+def test_a_slope_of_the_wrong_sign_has_not_converged(method: str, size: float) -> None:
+    """No step lowers J, but the gradient says that there is one: the run is stopped, and says what to look at."""
+    uphill = Objective(LINEAR.net, (lambda a, y: size * (a - y) ** 2, lambda a, y: 2 * size * (y - a)))
+    run = gn.minimize(uphill, np.zeros(5), X, NOISY, method=method)
+    assert run.status == "stopped"
+    assert run.reason.startswith("found no lower loss, with a largest gradient entry of ")
+    assert "check_gradient" in run.reason
+    assert float(uphill.value(run.theta, X, NOISY)) <= float(uphill.value(np.zeros(5), X, NOISY))
+
+
+@every_method
 def test_where_no_step_helps_any_more_it_has_converged(method: str) -> None:
     run = gn.minimize(LINEAR, np.zeros(5), X, NOISY, method=method, tolerance=0.0)
     assert run.status == "converged"
@@ -193,6 +206,24 @@ def test_an_interrupt_keeps_the_best(method: str, iteration: int) -> None:
         pytest.fail("the interrupt went through")
     assert (run.status, run.reason) == ("stopped", f"interrupted after iteration {iteration}")
     assert float(STUDY.value(run.theta, HOURS, SCORES)) == pytest.approx(run.loss, rel=1e-14)
+
+
+@every_method
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_at_end_is_called_when_a_callback_raises(method: str, epoch: int) -> None:
+    ended: list[str] = []
+
+    def watch(record: EpochRecord) -> None:
+        if record.epoch == epoch:
+            raise ZeroDivisionError
+
+    class Raising:
+        def start(self) -> Watcher:
+            return Watcher(watch, lambda: ended.append("end"))  # type: ignore[arg-type, return-value]
+
+    with pytest.raises(ZeroDivisionError):
+        study(0, method=method, callbacks=[Raising()])
+    assert ended == ["end"]
 
 
 @every_method
@@ -244,6 +275,9 @@ def test_batchnorm_keeps_the_statistics_of_the_data(method: str) -> None:
         ({"X": X[:5]}, "equally many rows"),
         ({"X": np.full((200, 4), np.nan)}, "X must be finite"),
         ({"sample_weight": np.ones(3)}, "sample_weight must be"),
+        ({"X": X[None], "Y": NOISY[None]}, r"X and Y must be \(m, inputs\) and \(m, outputs\), received \(1, 200, 4\)"),
+        ({"Y": NOISY[None]}, r"received \(200, 4\) and \(1, 200, 1\)"),
+        ({"X": scipy.sparse.csr_array(X)}, "X must be a dense array, received a sparse csr_array"),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused(options: dict[str, Any], message: str) -> None:

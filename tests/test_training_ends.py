@@ -13,6 +13,7 @@ from glassnet.activations import Activation
 from glassnet.arrays import Array
 from glassnet.errors import GlassnetError
 from glassnet.history import EpochRecord, Run
+from glassnet.optimizers import RuleState
 
 LINE = Network(1, [Dense(1)])
 NET = Network(3, [Dense(4, "tanh"), Dense(2)])
@@ -64,6 +65,30 @@ def test_divergence_with_validation_warns_of_nothing() -> None:
     assert steep(1e200, batch_size=20, validation=([[1.0]], [[1.0]])).status == "diverged"
 
 
+def test_divergence_at_the_very_last_step_is_seen() -> None:
+    """No batch follows that would see what the last step has done."""
+    run = steep(1e10, batch_size=20, epochs=1)
+    assert run.status == "diverged"
+    np.testing.assert_array_equal(run.theta, [0, 0])
+
+
+FALLING = Objective(Network(1, [Dense(1, bias=False)]), (lambda a, y: a, lambda a, y: np.ones_like(a)))
+"""A loss that falls for ever: J = theta x."""
+
+
+def test_a_negative_loss_that_falls_has_not_diverged() -> None:
+    run = gn.train(FALLING, np.array([-10.0]), [[1.0]], [[0.0]], optimizer=SGD(1.0), epochs=3)
+    assert run.status == "completed"
+    assert list(run.history["loss"]) == [-10.0, -11.0, -12.0]
+
+
+def test_a_negative_loss_that_has_grown_beyond_measure_has_diverged() -> None:
+    rising = Objective(FALLING.net, (lambda a, y: a, lambda a, y: -np.ones_like(a)))
+    run = gn.train(rising, np.array([-10.0]), [[1.0]], [[0.0]], optimizer=SGD(1e9), epochs=3)
+    assert run.status == "diverged"
+    assert run.theta == [-10.0]
+
+
 BROKEN = Activation("broken", lambda z: np.where(np.abs(z) > 1e3, np.nan, z), lambda z, a: np.ones_like(z))
 
 
@@ -112,14 +137,21 @@ def test_an_interrupt_in_the_middle_of_an_epoch_gives_the_epoch_before() -> None
     def slope(a: Array, y: Array) -> Array:
         return 2 * (a - y)
 
-    run = fit(objective=Objective(NET, (value, slope)), epochs=10)
+    objective = Objective(NET, (value, slope))
+    calls.clear()  # the objective has called its loss once
+    run = fit(objective=objective, epochs=10)
     assert (run.status, run.reason) == ("stopped", "interrupted in epoch 4")
     assert same(run, fit(objective=Objective(NET, (lambda a, y: (a - y) ** 2, slope)), epochs=3))
 
 
 def test_ctrl_c_before_the_first_epoch_gives_the_start() -> None:
+    calls = []
+
     def value(a: Array, y: Array) -> Array:
-        raise KeyboardInterrupt
+        calls.append(1)
+        if len(calls) > 1:  # once when the objective is made
+            raise KeyboardInterrupt
+        return a - y
 
     run = fit(objective=Objective(NET, (value, lambda a, y: a - y)))
     assert run.status == "stopped"
@@ -127,15 +159,65 @@ def test_ctrl_c_before_the_first_epoch_gives_the_start() -> None:
     assert np.isnan(run.loss)
 
 
+# ---- going on with what the rule remembers ------------------------------------------------------------------------
+
+
+def test_the_state_of_the_rule_is_that_of_theta() -> None:
+    """After an interrupt in epoch 4 the run stands after epoch 3, and goes on as if nothing had happened."""
+    calls = []
+
+    def value(a: Array, y: Array) -> Array:
+        calls.append(1)
+        if len(calls) == 5 * 3 + 2:
+            raise KeyboardInterrupt
+        return (a - y) ** 2
+
+    objective = Objective(NET, (value, lambda a, y: 2 * (a - y)))
+    calls.clear()
+    options = {"objective": objective, "sampling": "sequential"}
+    broken = fit(epochs=10, **options)
+    assert (len(broken.history), broken.rule_state.t) == (3, 15)
+    rest = fit(broken.theta, epochs=2, rule_state=broken.rule_state, **options)
+    np.testing.assert_array_equal(rest.theta, fit(epochs=5, **options).theta)
+    assert list(rest.history["updates"]) == [20, 25]
+
+
+def test_the_state_of_the_rule_after_divergence_is_that_of_theta() -> None:
+    run = steep(6.0, batch_size=20)
+    assert run.status == "diverged"
+    assert run.rule_state.t == run.history["updates"][-2]
+
+
+def test_where_other_weights_come_back_the_rule_remembers_nothing() -> None:
+    climbing = {"optimizer": SGD(0.5), "epochs": 20, "validation": (X, -Y)}
+    assert fit(callbacks=[gn.EarlyStopping(2)], **climbing).rule_state is None
+    assert fit(callbacks=[gn.EarlyStopping(2, restore_best=False)], **climbing).rule_state is not None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        fit(optimizer="nadam", epochs=1).rule_state,
+        fit(optimizer=SGD(0.1, momentum=0.9), epochs=1).rule_state,
+        gn.Adam().init(np.zeros(27)),
+        RuleState(3),
+        gn.Adam().init(THETA)._replace(rule="AdamW"),
+    ],
+    ids=["nadam", "momentum", "another network's", "none", "another name"],
+)
+def test_the_state_of_another_rule_is_refused(other: RuleState) -> None:
+    with pytest.raises(GlassnetError, match="rule_state must be of this rule and network"):
+        fit(rule_state=other)
+
+
 # ---- the running average of the weights ---------------------------------------------------------------------------
 
 
 def test_the_average_by_hand() -> None:
     """The slope 1 at rate 1 takes theta 1 down each step: -1, -2, -3; with decay 1/2 the mean is -1, -3/2, -9/4."""
-    falling = Objective(Network(1, [Dense(1, bias=False)]), (lambda a, y: a, lambda a, y: np.ones_like(a)))
     means: list[float] = []
     run = gn.train(
-        falling, np.zeros(1), [[1.0]], [[0.0]], optimizer=SGD(1.0), epochs=3, batch_size=1, average=0.5,
+        FALLING, np.zeros(1), [[1.0]], [[0.0]], optimizer=SGD(1.0), epochs=3, batch_size=1, average=0.5,
         callbacks=[lambda record: means.append(float(record.theta[0]))],
     )  # fmt: skip
     assert means == [-1.0, -1.5, -2.25]
@@ -175,6 +257,43 @@ def test_batchnorm_goes_on_from_a_given_state() -> None:
     np.testing.assert_array_equal(rest.theta, whole.theta)
     np.testing.assert_array_equal(rest.state, whole.state)
     assert not np.array_equal(fit(half.theta, epochs=3, **options).state, whole.state)
+
+
+@pytest.mark.parametrize(
+    ("m", "options"),
+    [
+        (29, {"batch_size": 7}),
+        (29, {"batch_size": 7, "sampling": "batches"}),
+        (29, {"batch_size": 28, "sampling": "bootstrap"}),
+        (30, {"batch_size": 1}),
+        (30, {"batch_size": 1, "drop_last": True}),
+        (1, {"batch_size": 32}),
+    ],
+)
+def test_batches_of_one_row_are_refused_with_batchnorm(m: int, options: dict[str, Any]) -> None:
+    start = NORMED.net.init(rng=0)
+    with pytest.raises(GlassnetError, match=r"every batch must be of at least 2 rows.*drop_last"):
+        fit(start, X[:m], Y[:m], NORMED, **options)
+    fit(x=X[:m], y=Y[:m], **options)  # without BatchNorm one row is as good as many
+
+
+def test_running_statistics_that_lag_behind_are_no_divergence() -> None:
+    """After one epoch the running mean is still far from that of columns around a million: training itself is fine."""
+    net = Network(3, [gn.BatchNorm(), Dense(2)])
+    run = fit(net.init(rng=0), X + 1e6, Y, Objective(net, "squared_error"), epochs=1)
+    assert run.status == "completed"
+
+
+@pytest.mark.parametrize(
+    ("m", "options"), [(29, {"drop_last": True}), (30, {}), (29, {"batch_size": 29}), (29, {"batch_size": 64})]
+)
+def test_batches_of_two_rows_and_more_train_a_batchnorm(m: int, options: dict[str, Any]) -> None:
+    assert fit(NORMED.net.init(rng=0), X[:m], Y[:m], NORMED, **options).status == "completed"
+
+
+def test_the_state_may_be_a_list() -> None:
+    start, state = NORMED.net.init(rng=0), NORMED.net.init_state() + 0.5
+    assert same(*(fit(start, objective=NORMED, state=s, validation=(X, Y)) for s in (state, state.tolist())))
 
 
 def test_dropout_trains_and_is_measured_without_it() -> None:
@@ -223,7 +342,9 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "callback class": ({"callbacks": [gn.EarlyStopping]}, "each callback must be"),
 }  # fmt: skip
 UNSEEN: dict[str, tuple[dict[str, Any], str]] = {
-    "three axes": ({"x": X[None], "y": Y[None]}, "X must be"),
+    "three axes": ({"x": X[None], "y": Y[None]}, r"X and Y must be \(m, inputs\) and \(m, outputs\)"),
+    "three axes of Y": ({"y": Y[None]}, r"received \(30, 3\) and \(1, 30, 2\)"),
+    "three axes held out": ({"validation": (X[None], Y[None])}, r"received \(1, 30, 3\) and \(1, 30, 2\)"),
     "validation alone": ({"validation": (X,)}, "validation must be"),
     "state too long": ({"state": np.zeros(3)}, "state must be"),
     "theta with NaN": ({"theta": np.full(26, np.nan)}, "theta must be finite"),
@@ -251,11 +372,20 @@ def test_arguments_that_ought_to_be_refused(case: str) -> None:
     refuse(*UNSEEN[case])
 
 
+@pytest.mark.parametrize(
+    "solve", [fit, lambda x=X, y=Y: gn.minimize(OBJECTIVE, THETA, x, y)], ids=["train", "minimize"]
+)
+@pytest.mark.parametrize("data", [{"x": X + 1j}, {"y": Y + 1j}], ids="".join)
+def test_complex_data_are_refused(solve: Any, data: dict[str, Any]) -> None:
+    with pytest.raises(GlassnetError, match="must be real"):
+        solve(**data)
+
+
 def test_refusing_nothing_and_refusing_late_are_seen() -> None:
     with pytest.raises(pytest.fail.Exception):
         refuse({}, ".")
     with pytest.raises(AssertionError, match="network"):
-        refuse({"callbacks": [gn.EarlyStopping(monitor="los")]}, "did you mean 'loss'")
+        refuse({"callbacks": [gn.EarlyStopping(monitor="validation_loss")]}, "unknown monitored number")
 
 
 @pytest.mark.parametrize("rate", [-0.1, 0.0, float("nan")])

@@ -11,14 +11,14 @@ h -> Im f(z + ih) / h measures an exact derivative.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 
 from glassnet import registry
 from glassnet.arrays import Array
-from glassnet.errors import type_fault
+from glassnet.errors import choose, type_fault
 
 __all__ = [
     "ACTIVATIONS",
@@ -31,6 +31,8 @@ __all__ = [
     "softplus",
     "step",
 ]
+
+RANGES = dict.fromkeys(("real", "nonnegative", "positive", "unit", "simplex"))
 
 Value = Callable[[Array], Array]
 Derivative = Callable[[Array, Array], Array]
@@ -61,9 +63,19 @@ class Activation:
     analytic: bool = False
     pull: Derivative | None = None
     options: tuple[tuple[str, float], ...] = ()
+    takes_complex: bool = False
+    """Whether the functions take complex numbers: true of all of the library's."""
+
+    def __post_init__(self) -> None:
+        choose("range of an activation", self.range, RANGES)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return registry.reduced(self, get, ACTIVATIONS)
 
     def pullback(self, z: Array, a: Array, dA: Array) -> Array:
         """Return dL/dz from dL/da: `dA * f'(z)`, or for a row-wise function the product with its Jacobian."""
+        if self.df is didentity:
+            return dA
         dZ: Array = dA * self.df(z, a) if self.pull is None else self.pull(a, dA)
         return dZ
 
@@ -228,7 +240,9 @@ def leaky_relu(slope: float = 0.01) -> Activation:
         """1 if z > 0 else slope"""
         return slope + (1.0 - slope) * step(z)
 
-    return Activation("leaky_relu", f, df, init="he_normal", options=(("slope", slope),) * (slope != 0.01))
+    return Activation(
+        "leaky_relu", f, df, init="he_normal", takes_complex=True, options=registry.non_default(slope=(slope, 0.01))
+    )
 
 
 @registry.remembered
@@ -243,7 +257,9 @@ def elu(alpha: float = 1.0) -> Activation:
         """1 if z > 0 else a + alpha"""
         return np.where(z > 0, 1.0, a + alpha)
 
-    return Activation("elu", f, df, init="he_normal", options=(("alpha", alpha),) * (alpha != 1.0))
+    return Activation(
+        "elu", f, df, init="he_normal", takes_complex=True, options=registry.non_default(alpha=(alpha, 1.0))
+    )
 
 
 LAMBDA, ALPHA = 1.0507009873554805, 1.6732632423543772
@@ -292,7 +308,7 @@ FIXED = (
 )
 
 ACTIVATIONS: Mapping[str, Callable[..., Activation]] = {
-    **{activation.name: _fixed(activation) for activation in FIXED},
+    **{activation.name: _fixed(replace(activation, takes_complex=True)) for activation in FIXED},
     "leaky_relu": leaky_relu,
     "elu": elu,
 }

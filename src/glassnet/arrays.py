@@ -9,7 +9,9 @@ import numpy.typing as npt
 
 from glassnet.errors import GlassnetError, fault, type_fault
 
-__all__ = ["Array", "Seed", "as_floats", "as_matrix", "as_rows", "as_weights", "check_count", "read_only"]
+__all__ = [
+    "Array", "Seed", "as_floats", "as_matrix", "as_rows", "as_weights", "check_count", "check_weights", "read_only",
+]  # fmt: skip
 
 Array = npt.NDArray[Any]
 """A NumPy array of float32, float64 or (for complex-step derivatives) complex128."""
@@ -23,6 +25,8 @@ def as_floats(name: str, value: npt.ArrayLike) -> Array:
 
     Raises GlassnetError for text and objects, NaN and infinity.
     """
+    if hasattr(value, "tocsr"):
+        raise type_fault(name, "a dense array", f"a sparse {type(value).__name__}", f"{name}.toarray() makes it dense.")
     array = np.asarray(value)
     if array.dtype.kind in "OUSMm":
         try:
@@ -59,7 +63,7 @@ def as_matrix(name: str, value: npt.ArrayLike, n_columns: int) -> Array:
 def as_rows(X: npt.ArrayLike, Y: npt.ArrayLike, n_inputs: int, n_outputs: int) -> tuple[Array, Array]:
     """Return X (..., m, n_inputs) and Y (..., m, n_outputs) as floats with equally many rows."""
     inputs = as_matrix("X", X, n_inputs)
-    targets = np.asarray(Y)
+    targets = as_floats("Y", Y)
     if targets.ndim == 1 and n_outputs > 1:
         raise fault(
             "Y", f"(m, {n_outputs})", targets.shape, "Class labels? glassnet.one_hot(y) makes them rows of 0 and 1."
@@ -75,9 +79,19 @@ def as_rows(X: npt.ArrayLike, Y: npt.ArrayLike, n_inputs: int, n_outputs: int) -
 
 
 def as_weights(sample_weight: npt.ArrayLike | None, m: int) -> Array | None:
-    """Return sample weights as (m,) floats, none negative and not all zero; None stays None (all equal)."""
+    """Return sample weights as (m,) floats with mean 1; None stays None (all equal).
+
+    With mean 1 over the data, the mean of w_i loss_i over a mini-batch estimates the weighted mean over the data.
+    Raises GlassnetError for another shape, negative weights, and weights that are all zero.
+    """
     if sample_weight is None:
         return None
+    weights = check_weights(sample_weight, m)
+    return np.asarray(weights / weights.mean(dtype=np.float64)).astype(weights.dtype)
+
+
+def check_weights(sample_weight: npt.ArrayLike, m: int) -> Array:
+    """Return sample weights as (m,) floats as they are, none negative and not all zero."""
     weights = as_floats("sample_weight", sample_weight)
     if weights.shape != (m,):
         raise fault("sample_weight", f"({m},)", weights.shape, "One weight a row of X.")

@@ -9,10 +9,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from math import isnan
+from typing import Literal, Protocol
 
 from glassnet.arrays import Array
-from glassnet.errors import fault, type_fault
+from glassnet.errors import GlassnetError, choose, fault, type_fault
 from glassnet.history import EpochRecord, Status
 
 __all__ = [
@@ -77,7 +78,7 @@ class _Best:
     state: Array | None = None
 
     def see(self, value: float, record: EpochRecord, min_delta: float, keep: bool) -> None:
-        if value < self.value - min_delta or self.epoch is None:
+        if value < self.value - min_delta or self.epoch is None or isnan(self.value):
             self.value, self.epoch, self.waited = value, record.epoch, 0
             if keep:
                 self.theta, self.state = record.theta.copy(), record.state.copy()
@@ -85,10 +86,19 @@ class _Best:
             self.waited += 1
 
 
-def _downwards(monitor: str | None, record: EpochRecord) -> float:
-    """Return the monitored number, turned round where more is better (all but losses)."""
-    value = record.monitored(monitor)
-    return value if monitor is None or "loss" in monitor else -value
+Mode = Literal["min", "max"]
+MORE_IS_BETTER = ("accuracy", "score", "r2")
+
+
+def _sign(monitor: str | None, mode: Mode | None) -> float:
+    """Return 1 for a number that is to fall, -1 for one that is to rise; raises GlassnetError where it must be said."""
+    if mode is not None:
+        return choose("mode", mode, {"min": 1.0, "max": -1.0})
+    if monitor is None or "loss" in monitor:
+        return 1.0
+    if any(word in monitor for word in MORE_IS_BETTER):
+        return -1.0
+    raise GlassnetError(f"whether {monitor!r} is to fall or to rise must be said: mode='min' or mode='max'.")
 
 
 @dataclass(frozen=True)
@@ -96,16 +106,18 @@ class EarlyStopping:
     """Stop when the monitored number has not improved by more than `min_delta` for `patience` epochs.
 
     `monitor` is "loss", "validation_loss" or a metric such as "validation_accuracy"; None takes the validation loss
-    where there is one. Numbers with "loss" in their name are to fall, all others to rise. With `restore_best` the
-    weights of the best epoch come back, however the run ends.
+    where there is one. `mode` says whether the number is to fall ("min") or to rise ("max"); None knows losses,
+    accuracies, scores and R2. With `restore_best` the weights of the best epoch come back, however the run ends.
     """
 
     patience: int = 10
     monitor: str | None = None
     min_delta: float = 0.0
     restore_best: bool = True
+    mode: Mode | None = None
 
     def __post_init__(self) -> None:
+        _sign(self.monitor, self.mode)
         if self.patience < 1:
             raise fault("patience", "at least 1", self.patience)
 
@@ -114,7 +126,8 @@ class EarlyStopping:
         best = _Best()
 
         def after_epoch(record: EpochRecord) -> Request | None:
-            best.see(_downwards(self.monitor, record), record, self.min_delta, self.restore_best)
+            value = _sign(self.monitor, self.mode) * record.monitored(self.monitor)
+            best.see(value, record, self.min_delta, self.restore_best)
             if best.waited < self.patience:
                 return None
             name = self.monitor or record.default_monitor
@@ -132,15 +145,18 @@ class TargetReached:
 
     target: float
     monitor: str = "loss"
+    mode: Mode | None = None
+
+    def __post_init__(self) -> None:
+        _sign(self.monitor, self.mode)
 
     def start(self) -> Watcher:
         """Return a watcher for one run."""
 
         def after_epoch(record: EpochRecord) -> Request | None:
-            sign = 1.0 if "loss" in self.monitor else -1.0
-            if _downwards(self.monitor, record) > sign * self.target:
+            sign, value = _sign(self.monitor, self.mode), record.monitored(self.monitor)
+            if not sign * value <= sign * self.target:
                 return None
-            value = record.monitored(self.monitor)
             return Request("converged", f"{self.monitor} reached {value:.6g}, the target was {self.target:g}")
 
         return Watcher(after_epoch)
@@ -158,8 +174,10 @@ class ReduceOnPlateau:
     monitor: str | None = None
     min_delta: float = 1e-4
     min_rate: float = 1e-8
+    mode: Mode | None = None
 
     def __post_init__(self) -> None:
+        _sign(self.monitor, self.mode)
         if not 0 < self.factor < 1:
             raise fault("factor", "between 0 and 1", self.factor)
 
@@ -168,7 +186,8 @@ class ReduceOnPlateau:
         best = _Best()
 
         def after_epoch(record: EpochRecord) -> Request | None:
-            best.see(_downwards(self.monitor, record), record, self.min_delta, keep=False)
+            value = _sign(self.monitor, self.mode) * record.monitored(self.monitor)
+            best.see(value, record, self.min_delta, keep=False)
             if best.waited < self.patience or record.learning_rate * self.factor < self.min_rate:
                 return None
             best.waited = 0
@@ -236,7 +255,7 @@ class Progress:
             if record.epoch == 1 or record.epoch % max(record.epochs // 10, 1) == 0:
                 left = record.seconds / max(record.epoch, 1) * (record.epochs - record.epoch)
                 print(
-                    f"epoch {record.epoch:>5}/{record.epochs}  {self._text(record)}  at most {left:.1f} s left",
+                    f"epoch {record.epoch:>5}/{record.epochs}  {self._text(record)}  about {left:.1f} s left",
                     file=sys.stderr,
                 )
 

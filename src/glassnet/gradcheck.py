@@ -136,6 +136,8 @@ def check_gradient(
     def J(shifted: Array) -> Array:
         return objective.value(shifted, X, Y, sample_weight, state=state, training=training, rng=seed)
 
+    if method == "complex" and not objective.takes_complex:
+        raise fault("method", "'central' for functions of your own, which may not take complex numbers", method)
     seed = int(np.random.default_rng(rng).integers(2**31))
     _, computed = objective.value_and_grad(theta, X, Y, sample_weight, state=state, training=training, rng=seed)
     expected = measure(J, theta, default_step if step is None else step)

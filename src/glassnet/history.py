@@ -87,8 +87,12 @@ class History:
         return tuple(self.rows[0]) if self.rows else ()
 
     def __getitem__(self, column: str) -> Array:
-        """Return a column as an array (epochs,); raises GlassnetError for an unknown one."""
-        choose("column", column, dict.fromkeys(self.columns))
+        """Return a column as an array (epochs,), empty before the first row.
+
+        Raises GlassnetError for an unknown one.
+        """
+        if self.rows:
+            choose("column", column, dict.fromkeys(self.columns))
         return np.array([row[column] for row in self.rows])
 
     def __len__(self) -> int:
@@ -119,7 +123,8 @@ class Run:
     reason: str
     seconds: float
     rule_state: RuleState | None = None
-    """What the rule remembers: pass it to `train` to go on where this run ended."""
+    """What the rule remembered when it had this theta: pass both to `train` to go on from here. None where the weights
+    of an earlier epoch were brought back."""
 
     @property
     def loss(self) -> float:

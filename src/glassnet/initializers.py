@@ -38,6 +38,9 @@ class Initializer:
     draw: Draw
     options: tuple[tuple[str, float], ...] = ()
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return registry.reduced(self, get, INITIALIZERS)
+
     def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int, shape: Shape | None = None) -> Array:
         """Draw values of the given shape, (fan_in, fan_out) unless another is asked for."""
         return self.draw(rng, fan_in, fan_out, (fan_in, fan_out) if shape is None else shape)
@@ -56,14 +59,18 @@ def zeros() -> Initializer:
 def constant(value: float = 0.01) -> Initializer:
     """Return the same value everywhere: for biases (equal weights make all units of a layer learn the same)."""
     return Initializer(
-        "constant", lambda rng, fan_in, fan_out, shape: np.full(shape, float(value)), (("value", value),)
+        "constant", lambda rng, fan_in, fan_out, shape: np.full(shape, float(value)), (("value", float(value)),)
     )
 
 
 @registry.remembered
 def normal(std: float = 1.0) -> Initializer:
     """Return N(0, std^2)."""
-    return Initializer("normal", lambda rng, fan_in, fan_out, shape: rng.normal(0.0, std, shape), (("std", std),))
+    if not std >= 0:
+        raise fault("std of normal", "at least 0", std)
+    return Initializer(
+        "normal", lambda rng, fan_in, fan_out, shape: rng.normal(0.0, std, shape), (("std", float(std)),)
+    )
 
 
 @registry.remembered
@@ -74,7 +81,7 @@ def uniform(low: float = -1.0, high: float = 1.0) -> Initializer:
     return Initializer(
         "uniform",
         lambda rng, fan_in, fan_out, shape: rng.uniform(low, high, shape),
-        (("low", low), ("high", high)),
+        (("low", float(low)), ("high", float(high))),
     )
 
 

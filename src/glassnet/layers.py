@@ -100,7 +100,8 @@ class Dense(Record):
     bias_init: InitializerLike = field(default="zeros", kw_only=True)
 
     def __post_init__(self) -> None:
-        check_count("units of Dense", self.units)
+        _normalise(self, "bias", bool(self.bias))
+        _normalise(self, "units", check_count("units of Dense", self.units))
         _normalise(self, "activation", _name_or_record(activations.get(self.activation)))
         if self.weight_init != "auto":
             _normalise(self, "weight_init", _checked(self.weight_init))
@@ -199,6 +200,7 @@ class Dropout(_SameShape):
     def __post_init__(self) -> None:
         if not 0 <= self.rate < 1:
             raise fault("rate of Dropout", "in [0, 1)", self.rate)
+        _normalise(self, "rate", float(self.rate))
 
     def forward(self, p: Parameters, stats: Parameters, A: Array, mode: Mode) -> tuple[Array, Cache]:
         """Z = A * mask / (1 - rate)."""
@@ -236,6 +238,8 @@ class BatchNorm(_SameShape):
         if not 0 <= self.momentum < 1:
             raise fault("momentum of BatchNorm", "in [0, 1)", self.momentum)
         _check_eps("BatchNorm", self.eps)
+        _normalise(self, "momentum", float(self.momentum))
+        _normalise(self, "eps", float(self.eps))
 
     def parameters(self, n_inputs: int) -> Shapes:
         """Return the shapes of gamma and beta."""
@@ -283,6 +287,7 @@ class LayerNorm(_SameShape):
 
     def __post_init__(self) -> None:
         _check_eps("LayerNorm", self.eps)
+        _normalise(self, "eps", float(self.eps))
 
     def parameters(self, n_inputs: int) -> Shapes:
         """Return the shapes of gamma and beta."""

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import wraps
+from typing import ParamSpec
 
 import numpy as np
 
 from glassnet import registry
 from glassnet.activations import half_log_max, sigmoid, softplus, step
 from glassnet.arrays import Array
-from glassnet.errors import GlassnetError, fault, type_fault
+from glassnet.errors import GlassnetError, choose, fault, type_fault
 
 __all__ = ["LOSSES", "Loss", "LossLike", "Matched", "get", "scaled"]
 
@@ -30,8 +32,19 @@ DOMAINS = {
     "real": {"real", "nonnegative", "positive", "unit", "simplex"},
     "positive": {"positive", "unit", "simplex"},
     "unit": {"unit", "simplex"},
+    "simplex": {"simplex"},
 }
 """Domain of a loss -> the ranges of output activations that lie inside it."""
+
+
+BOUNDS = {
+    "real": (-np.inf, np.inf),
+    "nonnegative": (0.0, np.inf),
+    "positive": (0.0, np.inf),
+    "unit": (0.0, 1.0),
+    "simplex": (0.0, 1.0),
+}
+"""Kind of targets -> between what they lie."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +62,8 @@ class Matched:
 class Loss:
     """A loss: `value(a, y)` and `slope(a, y) = dL/da`, element-wise on (..., m, k).
 
-    `domain` says which outputs it is defined for ("real", "positive", "unit"), `targets` which targets ("real",
-    "nonnegative", "positive", "unit", "simplex" = each row sums to one).
+    `domain` says which outputs it is defined for ("real", "positive", "unit" = [0, 1], "simplex" = each row sums to
+    one), `targets` which targets (the same, or "nonnegative").
 
     >>> import numpy as np
     >>> cubic = Loss("cubic", lambda a, y: abs(a - y) ** 3, lambda a, y: 3 * (a - y) * abs(a - y))
@@ -66,18 +79,29 @@ class Loss:
     matched: Matched | None = None
     analytic: bool = False
     options: tuple[tuple[str, float], ...] = ()
+    takes_complex: bool = False
+    """Whether the functions take complex numbers: true of all of the library's."""
+
+    def __post_init__(self) -> None:
+        choose("domain of a loss", self.domain, DOMAINS)
+        choose("kind of targets", self.targets, BOUNDS)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return registry.reduced(self, get, LOSSES)
 
     def check_output(self, range_: str, activation: str) -> None:
         """Raise GlassnetError where the output activation can leave the domain of the loss."""
         if range_ not in DOMAINS[self.domain]:
-            wanted = {"unit": "in [0, 1]: sigmoid or softmax", "positive": "positive: exp or softplus"}[self.domain]
+            wanted = {
+                "unit": "in [0, 1]: sigmoid or softmax",
+                "positive": "positive: exp or softplus",
+                "simplex": "that sum to 1: softmax (for sigmoid outputs take binary_cross_entropy)",
+            }[self.domain]
             raise GlassnetError(f"the loss {self.name} needs outputs {wanted}; received {activation!r} ({range_}).")
 
     def check_targets(self, Y: Array) -> None:
         """Raise GlassnetError where a target is one that the loss has no meaning for."""
-        low, high = {"real": (-np.inf, np.inf), "unit": (0.0, 1.0), "simplex": (0.0, 1.0)}.get(
-            self.targets, (0.0, np.inf)
-        )
+        low, high = BOUNDS[self.targets]
         least, most = Y.min(), Y.max()
         if least < low or most > high or (self.targets == "positive" and least <= 0):
             wanted = {"unit": "in [0, 1]", "simplex": "in [0, 1] with rows that sum to 1"}.get(
@@ -86,7 +110,8 @@ class Loss:
             raise fault("Y", f"{wanted} for the loss {self.name}", f"values from {least:g} to {most:g}")
         if self.targets == "simplex" and np.abs(Y.sum(axis=-1) - 1.0).max() > 1e-6:
             raise fault(
-                "Y", f"rows that sum to 1 for the loss {self.name}", "others",
+                "Y", f"rows that sum to 1 for the loss {self.name}",
+                f"a row that sums to {Y.sum(axis=-1).ravel()[np.abs(Y.sum(axis=-1) - 1.0).argmax()]:g}",
                 "Several labels a row? Use binary_cross_entropy with sigmoid outputs.",
             )  # fmt: skip
 
@@ -94,11 +119,24 @@ class Loss:
 LossLike = str | Loss | tuple[Cost, Cost] | Mapping[str, object]
 
 
+P = ParamSpec("P")
+
+
+def _library(maker: Callable[P, Loss]) -> Callable[P, Loss]:
+    """Make each loss once, and say that it takes complex numbers."""
+
+    @wraps(maker)
+    def make(*args: P.args, **kwargs: P.kwargs) -> Loss:
+        return replace(maker(*args, **kwargs), takes_complex=True)
+
+    return registry.remembered(make)
+
+
 def _absolute(r: Array) -> Array:
     return np.maximum(r, -r)
 
 
-@registry.remembered
+@_library
 def squared_error() -> Loss:
     """Return half the squared error, (a - y)^2 / 2."""
 
@@ -118,13 +156,13 @@ def squared_error() -> Loss:
     )
 
 
-@registry.remembered
+@_library
 def absolute_error() -> Loss:
     """Return |a - y|; the slope at the kink is 0."""
     return Loss("absolute_error", lambda a, y: _absolute(a - y), lambda a, y: step(a - y) - step(y - a))
 
 
-@registry.remembered
+@_library
 def huber(delta: float = 1.0) -> Loss:
     """Return Huber's loss: r^2/2 for |r| <= delta, else delta (|r| - delta/2), r = a - y (Huber 1964)."""
     if not delta > 0:
@@ -138,10 +176,10 @@ def huber(delta: float = 1.0) -> Loss:
     def slope(a: Array, y: Array) -> Array:
         return np.asarray(np.maximum(np.minimum(a - y, delta), -delta))
 
-    return Loss("huber", value, slope, options=(("delta", delta),) * (delta != 1.0))
+    return Loss("huber", value, slope, options=registry.non_default(delta=(delta, 1.0)))
 
 
-@registry.remembered
+@_library
 def quantile(q: float = 0.5) -> Loss:
     """Return the pinball loss max(q (y - a), (q - 1)(y - a)), least at the q-quantile (Koenker and Bassett 1978)."""
     if not 0 < q < 1:
@@ -153,10 +191,10 @@ def quantile(q: float = 0.5) -> Loss:
     def slope(a: Array, y: Array) -> Array:
         return (1.0 - q) * step(a - y) - q * step(y - a)
 
-    return Loss("quantile", value, slope, options=(("q", q),) * (q != 0.5))
+    return Loss("quantile", value, slope, options=registry.non_default(q=(q, 0.5)))
 
 
-@registry.remembered
+@_library
 def poisson() -> Loss:
     """Return half the Poisson deviance, a - y + y ln(y / a), for counts y >= 0 and rates a > 0."""
 
@@ -177,7 +215,7 @@ def poisson() -> Loss:
     )
 
 
-@registry.remembered
+@_library
 def gamma() -> Loss:
     """Return half the gamma deviance, y/a - 1 - ln(y/a), for y > 0 and means a > 0."""
 
@@ -199,7 +237,7 @@ def gamma() -> Loss:
     return Loss("gamma", value, slope, "positive", "positive", matched, True)
 
 
-@registry.remembered
+@_library
 def cross_entropy(label_smoothing: float = 0.0) -> Loss:
     """Return the cross-entropy -sum_j y_j ln a_j over rows of class probabilities.
 
@@ -226,11 +264,11 @@ def cross_entropy(label_smoothing: float = 0.0) -> Loss:
         return np.asarray(smooth(y) * (log_sum_exp - z))
 
     matched = Matched("softmax", value_z, lambda z, a, y: a - smooth(y))
-    options = (("label_smoothing", label_smoothing),) * (label_smoothing != 0.0)
-    return Loss("cross_entropy", value, slope, "unit", "simplex", matched, True, options)
+    options = registry.non_default(label_smoothing=(label_smoothing, 0.0))
+    return Loss("cross_entropy", value, slope, "simplex", "simplex", matched, True, options)
 
 
-@registry.remembered
+@_library
 def binary_cross_entropy() -> Loss:
     """Return -y ln a - (1 - y) ln(1 - a) for each output; with a = sigma(z) it is ln(1 + exp z) - y z."""
 
@@ -244,7 +282,7 @@ def binary_cross_entropy() -> Loss:
     return Loss("binary_cross_entropy", value, slope, "unit", "unit", matched, True)
 
 
-@registry.remembered
+@_library
 def focal(gamma: float = 2.0) -> Loss:
     """Return the focal loss -y (1 - a)^gamma ln a - (1 - y) a^gamma ln(1 - a) of each output.
 
@@ -275,7 +313,7 @@ def focal(gamma: float = 2.0) -> Loss:
         fall = a**gamma * (gamma * b * softplus(z) + a)
         return y * rise + (1.0 - y) * fall
 
-    options = (("gamma", gamma),) * (gamma != 2.0)
+    options = registry.non_default(gamma=(gamma, 2.0))
     return Loss("focal", value, slope, "unit", "unit", Matched("sigmoid", value_z, delta), True, options)
 
 

@@ -187,6 +187,8 @@ class Network(Record):
             theta = theta if theta.dtype.kind in "fc" else theta.astype(np.float64)
             if theta.ndim == 0 or theta.shape[-1] != self.n_parameters:
                 raise fault("theta", f"(..., {self.n_parameters})", theta.shape)
+            if X.dtype.kind == "c" and theta.dtype.kind != "c":
+                raise type_fault("X", "real where theta is real", X.dtype)
         parameters = self.split(theta) if work is None else work.parameters
         state, stats = self._own_statistics(state, theta, X)
         A = X if theta.dtype.kind == "c" else X.astype(theta.dtype, copy=False)
@@ -217,7 +219,8 @@ class Network(Record):
             return NO_STATE, self._no_statistics
         if state is None:
             state = self.init_state(theta.real.dtype)
-        if state.shape[-1] != size:
+        state = np.asarray(state)
+        if state.shape[-1:] != (size,):
             raise fault("state", f"(..., {size})", state.shape, "Take net.init_state().")
         lead = np.broadcast_shapes(theta.shape[:-1], X.shape[:-2], state.shape[:-1])
         own = np.array(np.broadcast_to(state, (*lead, size)), dtype=theta.real.dtype)

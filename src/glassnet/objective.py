@@ -52,9 +52,24 @@ class Objective(Record):
         for name, strength in (("l1", self.l1), ("l2", self.l2)):
             if not 0 <= strength < np.inf:
                 raise fault(name, "at least 0 and finite", strength)
+        if not isinstance(self.loss, str):
+            object.__setattr__(self, "loss", losses.get(self.loss))
         output = self.net.layers[-1].function
         self.loss_record.check_output(output.range, output.name)
+        if output.range == "simplex" and self.net.n_outputs == 1:
+            raise fault("a softmax output", "of at least 2 units", 1, "One unit: 'sigmoid' with binary_cross_entropy.")
+        if not self.loss_record.takes_complex:
+            self._check_own_loss()
         get_engine(self.engine)
+
+    def _check_own_loss(self) -> None:
+        """Call a loss of your own once: it must give one cost for each output."""
+        a = self.net.layers[-1].function.f(np.zeros((2, self.net.n_outputs)))
+        for name, function in (("value", self.loss_record.value), ("slope", self.loss_record.slope)):
+            with np.errstate(all="ignore"):  # only the shape is asked for
+                shape = np.shape(function(a, a))
+            if shape != a.shape:
+                raise fault(f"{name} of your loss", f"one number for each output, {a.shape} here", shape)
 
     @cached_property
     def loss_record(self) -> Loss:
@@ -113,12 +128,12 @@ class Objective(Record):
         J, grad, _ = self.evaluate(np.asarray(theta), rows, targets, weights, state, _mode(training, rng))
         return J, grad
 
-    def residuals(self, theta: Array, X: npt.ArrayLike, Y: npt.ArrayLike) -> Array:
+    def residuals(self, theta: Array, X: npt.ArrayLike, Y: npt.ArrayLike, *, state: Array | None = None) -> Array:
         """Return a - y (m, k), the residuals that squared error sums; raises GlassnetError for another loss."""
         if self.loss_record != losses.get("squared_error"):
             raise fault("the loss", "squared_error for residuals", self.loss_record.name)
         rows, targets, _ = self.check(X, Y)
-        return self.run_on.forward(self.net, theta, rows, None, PREDICT).output - targets
+        return self.run_on.forward(self.net, theta, rows, state, PREDICT).output - targets
 
     def jacobian(self, theta: Array, X: npt.ArrayLike, *, state: Array | None = None) -> Array:
         """Return the derivatives of the outputs by the parameters, (m, k, P)."""
@@ -140,8 +155,11 @@ class Objective(Record):
         an activation or a loss is your own, and may not take complex numbers, the gradient is differenced instead.
         """
         data = self.check(X, Y, sample_weight)
+        if np.shape(direction) != np.shape(theta):
+            raise fault("direction", f"of theta's shape {np.shape(theta)}", np.shape(direction))
         mode, theta = Mode(training), np.asarray(theta, dtype=np.float64)
-        if self._takes_complex:
+        direction = np.asarray(direction, dtype=np.float64)
+        if self.takes_complex:
             shifted = theta + 1e-30j * direction
             return np.asarray(self.evaluate(shifted, *data, None, mode)[1].imag / 1e-30)
         h = 1e-6 / max(float(np.abs(direction).max()), 1e-300)
@@ -149,15 +167,28 @@ class Objective(Record):
         return np.asarray((up - down) / (2.0 * h))
 
     @cached_property
-    def _takes_complex(self) -> bool:
-        functions_known = all(activations.is_known(layer.function) for layer in self.net.layers)
-        return functions_known and self.loss_record.name in losses.LOSSES and self.run_on.name == "numpy"
+    def takes_complex(self) -> bool:
+        """Whether every function in the chain takes complex numbers, so that complex steps are exact."""
+        functions = all(layer.function.takes_complex for layer in self.net.layers)
+        return functions and self.loss_record.takes_complex and self.run_on.name == "numpy"
 
     def check(
-        self, X: npt.ArrayLike, Y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
+        self,
+        X: npt.ArrayLike,
+        Y: npt.ArrayLike,
+        sample_weight: npt.ArrayLike | None = None,
+        *,
+        stacks: bool = True,
     ) -> tuple[Array, Array, Array | None]:
-        """Return X, Y and the weights as arrays of floats that fit together and fit the loss."""
+        """Return X, Y and the weights (mean 1) as arrays that fit together and fit the loss.
+
+        Without `stacks`, X and Y must have two axes.
+        """
         rows, targets = as_rows(X, Y, self.net.n_inputs, self.net.n_outputs)
+        if not stacks and (rows.ndim != 2 or targets.ndim != 2):
+            raise fault("X and Y", "(m, inputs) and (m, outputs)", f"{rows.shape} and {targets.shape}")
+        if not stacks and "c" in (rows.dtype.kind, targets.dtype.kind):
+            raise fault("X and Y", "real", "complex numbers")
         self.loss_record.check_targets(targets)
         return rows, targets, as_weights(sample_weight, rows.shape[-2])
 
@@ -186,24 +217,24 @@ class Objective(Record):
         return J, grad, trace
 
     def data_term(self, trace: Trace, Y: Array, weights: Array | None) -> Array:
-        """sum_i w_i loss_i / sum_i w_i, without the penalty."""
+        """The mean of w_i loss_i, without the penalty; weights have mean 1 over the data (`check` sees to it)."""
         if self.matched is not None:
             cost = self.matched.value(trace.z[-1], trace.output, Y)
         else:
             cost = self.loss_record.value(trace.output, Y)
         if weights is None:
             return np.asarray(np.add.reduce(cost, axis=(-1, -2)) / cost.shape[-2])
-        return np.asarray(cost.sum(axis=-1) @ (weights / weights.sum()))
+        return np.asarray(cost.sum(axis=-1) @ weights / cost.shape[-2])
 
     def delta(self, trace: Trace, Y: Array, weights: Array | None) -> Array:
-        """dJ/dz_L (..., m, k): w_i / sum w times dL_i/dz_L; dL_i/dz_L = dL_i/da_L f'(z_L) for an unmatched pair."""
+        """dJ/dz_L (..., m, k): w_i / m times dL_i/dz_L; dL_i/dz_L = dL_i/da_L f'(z_L) for an unmatched pair."""
         z, a = trace.z[-1], trace.a[-1]
         if self.matched is not None:
             dZ = self.matched.delta(z, a, Y)
         else:
             dZ = self.net.layers[-1].function.pullback(z, a, self.loss_record.slope(a, Y))
         m = dZ.shape[-2]
-        share = 1.0 / m if weights is None else (weights / weights.sum())[:, None]
+        share = 1.0 / m if weights is None else (weights / m)[:, None]
         return np.asarray(dZ * share).astype(a.dtype, copy=False)
 
     def penalty(self, theta: Array) -> Array:

@@ -29,6 +29,8 @@ class RuleState(NamedTuple):
 
     t: int = 0
     slots: tuple[Array, ...] = ()
+    rule: str = ""
+    """The name of the rule's class: no other rule can go on with it."""
 
 
 class Rule(Protocol):
@@ -47,15 +49,15 @@ class Rule(Protocol):
         """Return what to add to theta, and the new state."""
 
 
-def _zeros(theta: Array, count: int) -> RuleState:
-    return RuleState(0, tuple(np.zeros_like(theta) for _ in range(count)))
+def _zeros(rule: Rule, theta: Array, count: int) -> RuleState:
+    return RuleState(0, tuple(np.zeros_like(theta) for _ in range(count)), type(rule).__name__)
 
 
 def _check(rule: Rule, **shares: float) -> None:
     as_schedule(rule.learning_rate)
     for name, value in shares.items():
-        if not 0 <= value < 1:
-            raise fault(f"{name} of {type(rule).__name__}", "in [0, 1)", value)
+        if not 0 <= value < 1 or (name == "eps" and value == 0):
+            raise fault(f"{name} of {type(rule).__name__}", "between 0 and 1" if name == "eps" else "in [0, 1)", value)
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class SGD:
 
     def init(self, theta: Array, decayed: Array | None = None) -> RuleState:
         """Start with v = 0."""
-        return _zeros(theta, 1 if self.momentum else 0)
+        return _zeros(self, theta, 1 if self.momentum else 0)
 
     def step(
         self, grad: Array, state: RuleState, learning_rate: float, theta: Array | None = None
@@ -97,9 +99,9 @@ class SGD:
         """Return the step and the new state."""
         push = -learning_rate * grad
         if not self.momentum:
-            return push, RuleState(state.t + 1)
+            return push, RuleState(state.t + 1, (), state.rule)
         v = self.momentum * state.slots[0] + push
-        return (self.momentum * v + push if self.nesterov else v), RuleState(state.t + 1, (v,))
+        return (self.momentum * v + push if self.nesterov else v), RuleState(state.t + 1, (v,), state.rule)
 
 
 @dataclass(frozen=True)
@@ -120,14 +122,14 @@ class AdaGrad:
 
     def init(self, theta: Array, decayed: Array | None = None) -> RuleState:
         """Start with r = 0."""
-        return _zeros(theta, 1)
+        return _zeros(self, theta, 1)
 
     def step(
         self, grad: Array, state: RuleState, learning_rate: float, theta: Array | None = None
     ) -> tuple[Array, RuleState]:
         """Return the step and the new state."""
         r = state.slots[0] + grad * grad
-        return -learning_rate * grad / (self.eps + np.sqrt(r)), RuleState(state.t + 1, (r,))
+        return -learning_rate * grad / (self.eps + np.sqrt(r)), RuleState(state.t + 1, (r,), state.rule)
 
 
 @dataclass(frozen=True)
@@ -149,14 +151,14 @@ class RMSProp:
 
     def init(self, theta: Array, decayed: Array | None = None) -> RuleState:
         """Start with r = 0."""
-        return _zeros(theta, 1)
+        return _zeros(self, theta, 1)
 
     def step(
         self, grad: Array, state: RuleState, learning_rate: float, theta: Array | None = None
     ) -> tuple[Array, RuleState]:
         """Return the step and the new state."""
         r = self.rho * state.slots[0] + (1.0 - self.rho) * grad * grad
-        return -learning_rate * grad / (self.eps + np.sqrt(r)), RuleState(state.t + 1, (r,))
+        return -learning_rate * grad / (self.eps + np.sqrt(r)), RuleState(state.t + 1, (r,), state.rule)
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,7 @@ class Adam:
 
     def init(self, theta: Array, decayed: Array | None = None) -> RuleState:
         """Start with m = v = 0."""
-        return _zeros(theta, 2)
+        return _zeros(self, theta, 2)
 
     def step(
         self, grad: Array, state: RuleState, learning_rate: float, theta: Array | None = None
@@ -189,7 +191,7 @@ class Adam:
         root = np.sqrt(v)
         root *= (1.0 - self.beta2**t) ** -0.5
         root += self.eps
-        return (-learning_rate / (1.0 - self.beta1**t)) * m / root, RuleState(t, (m, v))
+        return (-learning_rate / (1.0 - self.beta1**t)) * m / root, RuleState(t, (m, v), state.rule)
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,7 @@ class AdamW:
         """Start with m = v = 0; without `decayed` all of theta decays."""
         where = np.ones_like(theta) if decayed is None else decayed.astype(theta.dtype)
         start = self.adam.init(theta)
-        return start._replace(slots=(*start.slots, where))
+        return start._replace(slots=(*start.slots, where), rule="AdamW")
 
     def step(
         self, grad: Array, state: RuleState, learning_rate: float, theta: Array | None = None
@@ -229,7 +231,7 @@ class AdamW:
         if theta is None:
             raise fault("theta", "given to AdamW.step, which decays it", None)
         m, v, where = state.slots
-        step, new = self.adam.step(grad, RuleState(state.t, (m, v)), learning_rate)
+        step, new = self.adam.step(grad, RuleState(state.t, (m, v), state.rule), learning_rate)
         step -= learning_rate * self.weight_decay * where * theta
         return step, new._replace(slots=(*new.slots, where))
 
@@ -256,7 +258,7 @@ class NAdam:
 
     def init(self, theta: Array, decayed: Array | None = None) -> RuleState:
         """Start with m = v = 0 and c = 1."""
-        start = _zeros(theta, 2)
+        start = _zeros(self, theta, 2)
         return start._replace(slots=(*start.slots, np.ones((), theta.dtype)))
 
     def step(
@@ -269,7 +271,7 @@ class NAdam:
         c = state.slots[2] * mu
         M = ahead / (1.0 - c * ahead) * m + (1.0 - mu) / (1.0 - c) * grad
         V = v / (1.0 - self.beta2**t)
-        return -learning_rate * M / (np.sqrt(V) + self.eps), RuleState(t, (m, v, c))
+        return -learning_rate * M / (np.sqrt(V) + self.eps), RuleState(t, (m, v, c), state.rule)
 
 
 def _moments(grad: Array, state: RuleState, beta1: float, beta2: float) -> tuple[int, Array, Array]:

@@ -7,13 +7,14 @@ name -> maker, that serves Python, the command line, model files and error messa
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from functools import wraps
 from inspect import signature
-from typing import ParamSpec, Protocol, TypeVar, cast
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from glassnet.errors import GlassnetError, choose, type_fault
 
-__all__ = ["Named", "Spec", "make", "remembered", "spec_of"]
+__all__ = ["Named", "Spec", "make", "non_default", "reduced", "remembered", "spec_of"]
 
 Spec = str | dict[str, object]
 """What a record looks like in JSON: its name, or a mapping with its name and its options."""
@@ -60,13 +61,34 @@ def make(kind: str, table: Mapping[str, Callable[..., R]], spec: str | Mapping[s
     if isinstance(spec, str):
         return choose(kind, spec, table)()
     if not isinstance(spec, Mapping):
-        raise type_fault(kind, "a name or a mapping", repr(spec))
+        raise type_fault(kind, "a name, a record or a pair of functions", repr(spec))
     options = {key: value for key, value in spec.items() if key != "name"}
     maker = choose(kind, spec.get("name"), table)
     try:
         return maker(**options)
     except TypeError as error:
         raise GlassnetError(f"{kind} {spec.get('name')!r} does not take {options}: {error}.") from error
+
+
+def non_default(**options: tuple[float, float]) -> tuple[tuple[str, float], ...]:
+    """Return the options whose value differs from the default, from name=(value, default).
+
+    >>> non_default(delta=(2.0, 1.0), q=(0.5, 0.5))
+    (('delta', 2.0),)
+    """
+    return tuple((name, float(value)) for name, (value, default) in options.items() if value != default)
+
+
+def reduced(record: R, get: Callable[[Spec], R], table: Mapping[str, Callable[..., R]]) -> tuple[object, ...]:
+    """Say how to copy and pickle a record: by name and options where that gives the same, else field by field."""
+    spec = _spec(record)
+    try:
+        known = record.name in table and get(spec) == record
+    except GlassnetError:  # your own, under a known name
+        known = False
+    if known:
+        return get, (spec,)
+    return type(record), tuple(getattr(record, field.name) for field in fields(cast("Any", record)))
 
 
 def spec_of(kind: str, table: Mapping[str, Callable[..., R]], record: R) -> Spec:

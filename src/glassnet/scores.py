@@ -25,7 +25,7 @@ def accuracy(outputs: Array, Y: Array) -> float:
     0.5
     """
     _check(outputs, Y)
-    if outputs.shape[1] == 1 or (Y.sum(axis=1) != 1).any():
+    if outputs.shape[1] == 1 or (np.abs(Y.sum(axis=1) - 1.0) > 1e-6).any():
         return float(((outputs > 0.5) == (Y > 0.5)).all(axis=1).mean())
     return float((outputs.argmax(axis=1) == Y.argmax(axis=1)).mean())
 

@@ -62,10 +62,10 @@ def minimize(
 ) -> Run:
     """Minimise J over all of X (m, d), Y (m, k) from theta (P,) with "bfgs", "lbfgs", "cg" or "newton-cg".
 
-    The run is "converged" when the largest entry of the gradient is at most `tolerance` or no step lowers J any more
-    (rounding is reached), "completed" after `max_iter` iterations or after the iteration in which `max_evaluations`
-    evaluations of J and its gradient were reached. The history has a row an iteration, from the start (epoch 0);
-    `updates` counts evaluations of J.
+    The run is "converged" when the largest entry of the gradient is at most `tolerance`, or no step lowers J any more
+    and the gradient is down to rounding; "stopped" when none does although it is not; "completed" after `max_iter`
+    iterations, or after the iteration in which `max_evaluations` evaluations of J and its gradient were reached. The
+    history has a row an iteration, from the start (epoch 0); `updates` counts evaluations of J.
 
     Newton-CG uses exact Hessian-vector products (`Objective.hessian_product`). SciPy computes in float64; theta comes
     back in its own dtype.
@@ -90,31 +90,30 @@ def minimize(
     if theta.shape != (objective.net.n_parameters,) or theta.dtype.kind != "f":
         raise fault("theta", f"floats ({objective.net.n_parameters},)", f"{theta.dtype} {theta.shape}")
     objective = objective if engine is None else replace(objective, engine=engine)
-    data = objective.check(X, Y, sample_weight)
-    if data[0].ndim != 2:
-        raise fault("X", f"(m, {objective.net.n_inputs})", data[0].shape)
-    watch = _Watch(objective, data, tolerance, callbacks, max_iter)
-    watch.scale, watch.best = chosen.scale, (np.inf, theta.astype(np.float64))
-    watch.max_evaluations = (
-        max_iter * 1000 if max_evaluations is None else check_count("max_evaluations", max_evaluations)
-    )
+    rows, targets, weights = objective.check(X, Y, sample_weight, stacks=False)
+    data = rows.astype(np.float64, copy=False), targets.astype(np.float64, copy=False), weights
+    most = max_iter * 1000 if max_evaluations is None else check_count("max_evaluations", max_evaluations)
+    watch = _Watch(objective, data, theta.astype(np.float64), chosen.scale, tolerance, callbacks, max_iter, most)
     with np.errstate(over="ignore", invalid="ignore"):  # a line search may try a step that is far too long
-        result = None
         try:
             watch.after_iteration(theta.astype(np.float64))
             if watch.ending is None:
-                result = optimize.minimize(
-                    watch.value_and_grad,
-                    theta.astype(np.float64),
-                    jac=True,
-                    hessp=watch.hessian_product if chosen.hessian else None,
-                    method=chosen.scipy_name,
-                    callback=watch.scipy_callback,
-                    options={**chosen.options, "maxiter": max_iter},
+                watch.end_of(
+                    optimize.minimize(
+                        watch.value_and_grad,
+                        theta.astype(np.float64),
+                        jac=True,
+                        hessp=watch.hessian_product if chosen.hessian else None,
+                        method=chosen.scipy_name,
+                        callback=watch.scipy_callback,
+                        options={**chosen.options, "maxiter": max_iter},
+                    )
                 )
         except KeyboardInterrupt:
             watch.ending = Request("stopped", f"interrupted after iteration {len(watch.rows) - 1}")
-    return watch.run(theta.dtype, result)
+        finally:
+            wishes = [watcher.at_end() for watcher in watch.watchers]
+    return watch.run(theta.dtype, wishes)
 
 
 class _Watch:
@@ -124,20 +123,22 @@ class _Watch:
         self,
         objective: Objective,
         data: tuple[Array, Array, Array | None],
+        start: Array,
+        scale: float,
         tolerance: float,
         callbacks: Sequence[object],
         max_iter: int,
+        max_evaluations: int,
     ) -> None:
-        self.objective, self.data, self.tolerance, self.max_iter = objective, data, tolerance, max_iter
+        self.objective, self.data, self.scale, self.tolerance = objective, data, scale, tolerance
+        self.max_iter, self.max_evaluations = max_iter, max_evaluations
         self.watchers = start_all(callbacks)
         self.begin = perf_counter()
         self.evaluations = 0
-        self.max_evaluations = 0
-        self.scale = 1.0
         self.rows: list[dict[str, float]] = []
         self.ending: Request | None = None
         self.last: tuple[Array, float, Array] | None = None
-        self.best: tuple[float, Array] = (np.inf, np.empty(0))
+        self.best: tuple[float, Array] = (np.inf, start)
 
     def value_and_grad(self, theta: Array) -> tuple[float, Array]:
         self.evaluations += 1
@@ -159,7 +160,7 @@ class _Watch:
             self.value_and_grad(theta)
         assert self.last is not None
         _, J, grad = self.last
-        if not self.best[0] < J:
+        if self.best[0] >= J:
             self.best = J, theta.copy()
         record = EpochRecord(
             epoch=len(self.rows),
@@ -186,16 +187,27 @@ class _Watch:
             if self.ending is None and request is not None and request.stop is not None:
                 self.ending = request
 
-    def run(self, dtype: npt.DTypeLike, result: Any) -> Run:
-        ending, theta = self.ending, self.best[1]
-        if ending is None and result.nit >= self.max_iter:
-            ending = Request("completed", f"all {self.max_iter} iterations were run")
-        elif ending is None:
-            ending = Request("converged", f"no step lowers the loss any more ({str(result.message).strip()})")
-        for watcher in self.watchers:
-            wish = watcher.at_end()
+    def end_of(self, result: Any) -> None:
+        """Say how SciPy ended, where neither the gradient nor a callback has: all iterations, rounding, or stuck."""
+        if self.ending is not None or self.last is None:
+            return
+        _, J, grad = self.last
+        slope = float(np.abs(grad).max())
+        if result.nit >= self.max_iter:
+            self.ending = Request("completed", f"all {self.max_iter} iterations were run")
+        elif slope <= np.sqrt(np.finfo(np.float64).eps) * max(1.0, abs(J)):
+            self.ending = Request("converged", f"no step lowers the loss any more; largest gradient entry {slope:.1e}")
+        else:
+            advice = "a kink (ReLU), or a gradient that is wrong: see check_gradient"
+            self.ending = Request(
+                "stopped", f"found no lower loss, with a largest gradient entry of {slope:.1e}: {advice}"
+            )
+
+    def run(self, dtype: npt.DTypeLike, wishes: Sequence[Request | None]) -> Run:
+        theta = self.best[1]
+        for wish in wishes:
             theta = wish.theta if wish is not None and wish.theta is not None else theta
-        theta = theta.astype(dtype)
+        theta, ending = theta.astype(dtype), self.ending or Request("stopped", "ended early")
         state = batch_statistics(self.objective.net, theta, self.data[0])
         seconds = perf_counter() - self.begin
         return Run(theta, state, History(tuple(self.rows)), ending.stop or "completed", ending.reason, seconds)

@@ -146,8 +146,10 @@ def task_of(y: Column, task: str | None = None) -> Task:
 
 def _check_words(y: Column, name: str, holds: str) -> None:
     """Refuse a column of many different numbers in which some rows hold words: hardly are these classes."""
-    numbers = pd.to_numeric(y, errors="coerce") if holds == "text" else y
-    if holds == "text" and numbers.nunique() > max(_MANY_CLASSES, len(y) / 2):
+    if holds != "text":
+        return
+    numbers = pd.to_numeric(y, errors="coerce")
+    if numbers.nunique() > max(_MANY_CLASSES, len(y) / 2):
         row = int(numbers.isna().to_numpy().argmax())
         received = f"{y.iloc[row]!r} in row {row} among {int(numbers.notna().sum())} numbers"
         raise type_fault(f"target {name!r}", "numbers or classes", received, "Correct such rows or leave them out.")
@@ -200,10 +202,11 @@ def _check_finite(numbers: np.ndarray[Any, np.dtype[np.float64]], subject: str, 
     infinite = int(np.isinf(numbers).sum())
     if infinite:
         remedy = "Replace them by a number, or by nothing for a missing value."
-        raise fault(subject, "finite", f"{infinite} infinite values", remedy)
+        raise fault(subject, "finite", f"{infinite} infinite value{'s' * (infinite > 1)}", remedy)
     large = int((np.abs(numbers) > limit).sum())
     if large:
-        raise fault(subject, f"below {limit:.1e} in size (float32)", f"{large} larger values", "Rescale it.")
+        received = f"{large} larger value{'s' * (large > 1)}"
+        raise fault(subject, f"below {limit:.1e} in size (float32)", received, "Rescale it.")
 
 
 def _cleaned(frame: Frame) -> Frame:

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 from time import perf_counter
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,21 +25,22 @@ from glassnet.arrays import Array, Seed, check_count, read_only
 from glassnet.callbacks import Request, Watcher, start_all
 from glassnet.errors import choose, fault
 from glassnet.history import EpochRecord, History, Run
-from glassnet.layers import Mode
-from glassnet.network import Network, Trace
+from glassnet.layers import BatchNorm, Mode
+from glassnet.network import Network, Trace, Work
 from glassnet.objective import Objective
 from glassnet.optimizers import Rule, RuleState
+from glassnet.sampling import SAMPLINGS, Batches, Rows, Sampling
 from glassnet.schedules import Schedule, as_schedule
 
 __all__ = ["Metric", "Sampling", "train"]
 
 Metric = Callable[[Array, Array], float]
 """(outputs (m, k), targets (m, k)) -> a score."""
-Sampling = Literal["shuffle", "sequential", "bootstrap", "batches"]
 RESERVED = {"epoch", "updates", "loss", "penalty", "learning_rate", "gradient_norm", "seconds"}
 """Columns of the history that no metric may take the name of."""
 Data = tuple[Array, Array, Array | None]
 
+SLOWER = "Try a learning rate ten times smaller."
 BLOW_UP = 1e6
 """An epoch whose loss is this many times (1 + the loss of the very first batch) has diverged, finite or not."""
 
@@ -66,18 +66,21 @@ def train(
     rng: Seed = 0,
     engine: str | None = None,
 ) -> Run:
-    """Train by mini-batches from theta (P,) on X (m, d), Y (m, k); nothing that is passed in is changed.
+    """Train by mini-batches from theta (P,) on X (m, d), Y (m, k); no array that is passed in is changed.
 
     optimizer      a rule such as `SGD(0.1, momentum=0.9)`, or a name ("adam")
     batch_size     rows a step; `m` or more gives full-batch descent
     sampling       "shuffle": every row once an epoch, in a new order each time; "sequential": in the given order;
-                   "bootstrap": rows drawn with replacement; "batches": fixed batches drawn with replacement
+                   "bootstrap": rows drawn with replacement; "batches": the rows are cut into fixed batches (a last one
+                   that they do not fill is left out), and whole batches are drawn with replacement
     drop_last      leave out a last batch that is smaller than the others
     validation     (X, Y) or (X, Y, sample_weight) of held-out rows: gives "validation_loss" (the data term alone) and
                    "validation_<metric>"; without it, metrics are measured on the training rows
     average        decay (0.999, say) of a running mean of theta after each step, which is then measured and returned
     state          BatchNorm's running statistics (Q,) to start from
-    rule_state     what the rule remembers of an earlier run (`run.rule_state`), its count of steps included
+    rule_state     what the same rule remembers of an earlier run (`run.rule_state`), its count of steps included; the
+                   order of the rows starts anew from `rng`
+    rng            a seed, or a generator, from which two more are spawned: for the order of rows and for dropout
     engine         "auto", "numpy", ...; None takes the objective's
 
     Returns a `Run`. A loss that leaves the finite numbers ends it at once with status "diverged"; Ctrl-C ends it with
@@ -95,24 +98,23 @@ def train(
     """
     objective = objective if engine is None else replace(objective, engine=engine)
     rule = optimizers.get(optimizer)
-    data = objective.check(X, Y, sample_weight)
-    if data[0].ndim != 2:
-        raise fault("X", f"(m, {objective.net.n_inputs})", data[0].shape)
+    X, Y, weights = objective.check(X, Y, sample_weight, stacks=False)
     if validation is not None and (not isinstance(validation, list | tuple) or len(validation) not in (2, 3)):
         raise fault("validation", "(X, Y) or (X, Y, sample_weight)", type(validation).__name__)
     for name, metric in (metrics or {}).items():
         if name in RESERVED or not callable(metric):
             raise fault("each metric", "a function (outputs, targets) with a name of its own", f"{name!r}: {metric!r}")
-    held_out = None if validation is None else objective.check(*validation)
+    held_out = None if validation is None else objective.check(*validation, stacks=False)
     if average is not None and not 0 < average < 1:
         raise fault("average", "a decay between 0 and 1", average)
-    batches = _Batches(
-        len(data[0]), check_count("batch_size", batch_size), choose("sampling", sampling, SAMPLINGS), drop_last
-    )
+    draw = choose("sampling", sampling, SAMPLINGS)
+    batches = Batches(len(X), check_count("batch_size", batch_size), draw, drop_last)
+    _check_batch_norm(objective.net, batches)
     check_count("epochs", epochs)
     generator = np.random.default_rng(rng)
     order, noise = generator.spawn(2)
     at = _start(objective.net, theta, state, rule, rule_state, average)
+    data = X, Y.astype(at.theta.dtype, copy=False), weights
     step = _Step(objective, rule, as_schedule(rule.learning_rate), data, Mode(True, noise), average)
     probe = _Probe(objective, held_out or data, "" if held_out is None else "validation_", metrics or {})
     return _run(step, probe, batches, order, at, start_all(callbacks), epochs)
@@ -126,14 +128,18 @@ class _Position:
     state: Array
     rule_state: RuleState
     averaged: Array | None
+    work: Work
     updates: int = 0
     rate_factor: float = 1.0
     first_loss: float | None = None
+    batch: Data | None = None
     loss: float = 0.0
     gradient_norm: float = 0.0
 
-    def weights(self) -> Array:
-        return self.theta if self.averaged is None else self.averaged
+    def snapshot(self) -> tuple[Array, Array, RuleState]:
+        """Return copies of what the run would return now: the weights, the statistics, and what the rule remembers."""
+        weights = self.theta if self.averaged is None else self.averaged
+        return weights.copy(), self.state.copy(), self.rule_state
 
 
 def _start(
@@ -152,63 +158,25 @@ def _start(
     if state is not None and np.shape(state) != (net.state_layout.size,):
         raise fault("state", f"({net.state_layout.size},)", np.shape(state), "Take net.init_state().")
     state = net.init_state(theta.dtype) if state is None else np.array(state, theta.dtype)
-    rule_state = rule.init(theta, net.weights) if rule_state is None else rule_state
-    return _Position(theta, state, rule_state, None if average is None else theta.copy(), updates=rule_state.t)
+    fresh = rule.init(theta, net.weights)
+    if rule_state is None:
+        rule_state = fresh
+    elif _kind(rule_state) != _kind(fresh):
+        raise fault("rule_state", f"of this rule and network, {_kind(fresh)}", f"{_kind(rule_state)}")
+    averaged = None if average is None else theta.copy()
+    return _Position(theta, state, rule_state, averaged, net.work(theta), updates=rule_state.t)
 
 
-# ---- batches ------------------------------------------------------------------------------------------------------
-
-Rows = slice | npt.NDArray[np.intp]
-
-
-@dataclass(frozen=True)
-class _Batches:
-    """How the m rows of an epoch are cut into batches."""
-
-    m: int
-    size: int
-    draw: Callable[[int, int, np.random.Generator], npt.NDArray[np.intp] | None]
-    drop_last: bool
-
-    def __post_init__(self) -> None:
-        if self.drop_last and self.size > self.m:
-            raise fault("batch_size", f"at most the {self.m} rows with drop_last", self.size)
-
-    def epoch(self, rng: np.random.Generator) -> Iterator[Rows]:
-        if self.size >= self.m and self.draw is not _bootstrap:
-            yield slice(0, self.m)
-            return
-        rows = self.draw(self.m, self.size, rng)
-        end = self.m - self.m % self.size if self.drop_last else self.m
-        for start in range(0, end, self.size):
-            stop = min(start + self.size, end)
-            yield slice(start, stop) if rows is None else rows[start:stop]
+def _kind(state: RuleState) -> tuple[object, ...]:
+    return state.rule, *(np.shape(slot) for slot in state.slots)
 
 
-def _shuffle(m: int, size: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
-    return rng.permutation(m)
+def _check_batch_norm(net: Network, batches: Batches) -> None:
+    """Refuse batches of one row, which have no variance, where a BatchNorm would divide by it."""
+    if any(isinstance(layer, BatchNorm) for layer in net.layers) and batches.smallest == 1:
+        remedy = "Use another batch_size, or drop_last=True where only the last batch is so small."
+        raise fault("every batch", "of at least 2 rows with BatchNorm", "a batch of 1", remedy)
 
-
-def _sequential(m: int, size: int, rng: np.random.Generator) -> None:
-    return None
-
-
-def _bootstrap(m: int, size: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
-    return rng.integers(0, m, m)
-
-
-def _fixed_batches(m: int, size: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
-    """Draw whole batches with replacement; a batch that the rows do not fill is never drawn."""
-    chosen = rng.integers(0, m // size, -(-m // size))
-    return (chosen[:, None] * size + np.arange(size)).ravel()[:m]
-
-
-SAMPLINGS: Mapping[str, Callable[[int, int, np.random.Generator], npt.NDArray[np.intp] | None]] = {
-    "shuffle": _shuffle,
-    "sequential": _sequential,
-    "bootstrap": _bootstrap,
-    "batches": _fixed_batches,
-}
 
 # ---- one epoch ----------------------------------------------------------------------------------------------------
 
@@ -227,14 +195,11 @@ class _Step:
     def epoch(self, at: _Position, batches: Iterator[Rows]) -> str | None:
         """Run the batches of one epoch, moving `at`; return why the loss is not finite, or None."""
         X, Y, weights = self.data
-        total, seen, grad = 0.0, 0, at.theta
-        work = self.objective.net.work(at.theta)
+        total, seen = 0.0, 0
         for number, rows in enumerate(batches, 1):
             w = None if weights is None else weights[rows]
-            if w is not None and not w.any():
-                continue
             x, y = (X[rows], Y[rows]) if isinstance(rows, slice) else (X.take(rows, 0), Y.take(rows, 0))
-            J, grad, trace = self.objective.evaluate(at.theta, x, y, w, at.state, self.mode, work)
+            J, grad, trace = self.objective.evaluate(at.theta, x, y, w, at.state, self.mode, at.work)
             loss = float(J)
             if not isfinite(loss):
                 return f"the loss is {loss} in batch {number}{_where(trace)}"
@@ -249,9 +214,25 @@ class _Step:
                 keep = self.average if at.updates > 1 else 0.0  # the mean starts at the first theta it sees
                 at.averaged += (1.0 - keep) * (at.theta - at.averaged)
             total, seen = total + loss * len(x), seen + len(x)
-        at.loss = total / max(seen, 1)
-        at.gradient_norm = float(np.sqrt(grad @ grad))
+            at.batch = x, y, w
+        at.loss = total / seen
+        at.gradient_norm = float(np.sqrt(at.work.grad @ at.work.grad))
         return None if np.isfinite(at.theta).all() else "theta is not finite after the last batch"
+
+    def blown_up(self, at: _Position, loss: float) -> str | None:
+        """Say so where the loss is out of all proportion to the first one, finite or not."""
+        if loss <= BLOW_UP * (1.0 + abs(at.first_loss or 0.0)):
+            return None
+        return f"the loss has grown from {at.first_loss:.3g} to {loss:.3g}"
+
+    def last_look(self, at: _Position) -> str | None:
+        """Test the loss after the very last step, which no batch has seen: that of the last batch, once more."""
+        if at.batch is None:
+            return None
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            x, y, w = at.batch
+            trace = self.objective.run_on.forward(self.objective.net, at.theta, x, at.state, self.mode, at.work)
+            return self.blown_up(at, float(self.objective.data_term(trace, y, w)))
 
 
 def _where(trace: Trace) -> str:
@@ -268,32 +249,32 @@ def _where(trace: Trace) -> str:
 def _run(
     step: _Step,
     probe: _Probe,
-    batches: _Batches,
+    batches: Batches,
     order: np.random.Generator,
     at: _Position,
     watchers: tuple[Watcher, ...],
     epochs: int,
 ) -> Run:
     begin, rows = perf_counter(), []
-    good = latest = at.weights().copy(), at.state.copy()
-    ending = Request("completed", f"all {epochs} epochs were run")
+    latest: tuple[Array, Array, RuleState | None] = at.snapshot()
+    good = latest
+    ending = Request("completed", "the one epoch was run" if epochs == 1 else f"all {epochs} epochs were run")
     try:
         for epoch in range(1, epochs + 1):
             # overflow is watched, not silenced: every batch's loss is tested, and a non-finite one ends the run
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 trouble = step.epoch(at, batches.epoch(order))
-            if trouble is None and at.loss > BLOW_UP * (1.0 + (at.first_loss or 0.0)):
-                trouble = f"the loss has grown from {at.first_loss:.3g} to {at.loss:.3g}"
+            trouble = trouble or step.blown_up(at, at.loss)
             if trouble is not None:
-                ending = Request("diverged", f"epoch {epoch}: {trouble}. Try a learning rate ten times smaller.")
+                ending = Request("diverged", f"epoch {epoch}: {trouble}. {SLOWER}")
                 latest = good  # the theta after the last whole epoch may be the one whose loss has just ended the run
                 break
-            good, latest = latest, (at.weights().copy(), at.state.copy())
+            good, latest = latest, at.snapshot()
             record = EpochRecord(
                 epoch=epoch,
                 updates=at.updates,
                 loss=at.loss,
-                scores=probe.scores(*latest),
+                scores=probe.scores(latest[0], latest[1]),
                 learning_rate=step.schedule(max(at.updates - 1, 0)) * at.rate_factor,
                 gradient_norm=at.gradient_norm,
                 seconds=perf_counter() - begin,
@@ -306,16 +287,18 @@ def _run(
             if (request := _ask(watchers, record, at)) is not None:
                 ending = request
                 break
+        if ending.stop != "diverged" and (trouble := step.last_look(at)) is not None:
+            ending, latest = Request("diverged", f"after the last step {trouble}. {SLOWER}"), good
     except KeyboardInterrupt:
         ending = Request("stopped", f"interrupted in epoch {len(rows) + 1}")
     finally:
         wishes = [watcher.at_end() for watcher in watchers]
     for wish in wishes:
         if wish is not None and wish.theta is not None and wish.state is not None:
-            latest = wish.theta, wish.state
-    return Run(
-        *latest, History(tuple(rows)), ending.stop or "completed", ending.reason, perf_counter() - begin, at.rule_state
-    )
+            latest = wish.theta, wish.state, None
+    theta, state, rule_state = latest
+    seconds = perf_counter() - begin
+    return Run(theta, state, History(tuple(rows)), ending.stop or "completed", ending.reason, seconds, rule_state)
 
 
 def _ask(watchers: tuple[Watcher, ...], record: EpochRecord, at: _Position) -> Request | None:

@@ -9,7 +9,7 @@ further from it than the step can carry them; norms where the variance that they
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -152,6 +152,20 @@ def test_the_table_is_full() -> None:
     assert len(ENDS) > 60
     assert {output for output, _ in ENDS} == set(ACTIVATIONS)
     assert {loss for _, loss in ENDS if isinstance(loss, str)} == set(LOSSES)
+    assert {output for output, loss in ENDS if loss == "cross_entropy"} == {"softmax"}
+
+
+UNMATCHED = [*LOSSES, *OPTIONS]
+
+
+@pytest.mark.parametrize("loss", UNMATCHED, ids=str)
+def test_every_loss_that_takes_softmax_outputs_through_its_slope(loss: str | dict[str, object]) -> None:
+    """A softmax of your own is matched to nothing: the slope by the outputs goes through its Jacobian."""
+    own = replace(acts.get("softmax"), name="shares")
+    objective = Objective(Network(2, [Dense(3, "tanh"), Dense(3, own)]), loss, l2=0.01)
+    assert objective.matched is None
+    assert objective.takes_complex
+    check(smooth(objective))
 
 
 # ---- drawn ----------------------------------------------------------------------------------------------------------
@@ -168,6 +182,7 @@ def cases(draw_: st.DrawFn, names: list[str]) -> Case:
         layers += [Dense(draw_(st.integers(1, 12)), draw_(st.sampled_from(names)), bias=draw_(st.booleans()))]
         layers += HIDDEN[draw_(st.sampled_from(list(HIDDEN)))]
     net = Network(draw_(st.integers(1, 12)), [*layers, Dense(draw_(st.integers(1, 12)), output)])
+    assume(net.output_activation != "softmax" or net.n_outputs > 1)  # one unit of softmax is always 1: refused
     objective = Objective(net, loss, l2=draw_(st.sampled_from([0.0, 0.1])))
     seed, m = draw_(st.integers(0, 2**32 - 1)), draw_(st.integers(1, 9))
     return draw(objective, m, seed, draw_(st.booleans()), draw_(st.booleans()))

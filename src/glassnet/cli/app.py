@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from glassnet import __version__
 
+__all__ = ["UsageError", "app"]
+
 app = typer.Typer(
     name="glassnet",
     help="A neural network you can see through: train on a table or a known data set, see every number.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # with it, help texts lose what stands in brackets
 )
+
+# click's class for arguments that cannot be parsed; newer typers keep click in a private package
+UsageError: Any = typer.BadParameter.__base__
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"expected a whole number, received {text!r}") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"expected a number, received {text!r}") from None
 
 
 def _version(wanted: bool) -> None:
@@ -24,13 +43,16 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def glassnet(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Hold the options that belong to no command."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
 
 
 @app.command()
@@ -45,26 +67,36 @@ def fit(
         str | None, typer.Option(metavar="COL", help="The column to predict. [default: the last one]")
     ] = None,
     hidden: Annotated[str, typer.Option(metavar="50,50", help="Units of the hidden layers; 0 for none.")] = "100",
-    activation: Annotated[str, typer.Option(help="Activation of the hidden layers.")] = "relu",
-    solver: Annotated[str, typer.Option(help="A rule (adam, sgd, ...) or a solver (lbfgs, bfgs, ...).")] = "adam",
+    activation: Annotated[str, typer.Option(metavar="NAME", help="Activation of the hidden layers.")] = "relu",
+    solver: Annotated[
+        str, typer.Option(metavar="NAME", help="A rule (adam, sgd, ...) or a solver (lbfgs, bfgs, ...).")
+    ] = "adam",
     learning_rate: Annotated[
-        float, typer.Option(help="First learning rate of a rule; it falls along a cosine to 0.")
+        float,
+        typer.Option(metavar="RATE", parser=_number, help="First rate of a rule; it falls along a cosine to 0."),
     ] = 0.01,
-    epochs: Annotated[int, typer.Option(help="At most this many epochs (or iterations of a solver).")] = 100,
-    batch_size: Annotated[int, typer.Option(help="Rows a step.")] = 32,
+    epochs: Annotated[
+        int, typer.Option(metavar="N", parser=_whole, help="At most so many epochs (iterations of a solver).")
+    ] = 100,
+    batch_size: Annotated[int, typer.Option(metavar="N", parser=_whole, help="Rows a step.")] = 32,
     l2: Annotated[
-        float | None, typer.Option(help="Penalty l2/2 |W|^2. [default: 0.001 for classes, 0.01 for numbers]")
+        float | None,
+        typer.Option(
+            metavar="L2", parser=_number, help="Penalty l2/2 |W|^2. [default: 0.001 for classes, 0.01 for numbers]"
+        ),
     ] = None,
-    test_size: Annotated[float, typer.Option(help="Share of the rows held out for the result.")] = 0.2,
-    seed: Annotated[int, typer.Option(help="Seed of split, start and order.")] = 0,
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder for the results. [default: runs/NAME]")
-    ] = None,
-    engine: Annotated[str, typer.Option(help="What evaluates the network.")] = "auto",
+    test_size: Annotated[
+        float, typer.Option(metavar="SHARE", parser=_number, help="Share of the rows held out for the result.")
+    ] = 0.2,
+    seed: Annotated[int, typer.Option(metavar="N", parser=_whole, help="Seed of split, start and order.")] = 0,
+    out: Annotated[str | None, typer.Option(metavar="DIR", help="Folder for the results. [default: runs/NAME]")] = None,
+    engine: Annotated[str, typer.Option(metavar="NAME", help="What evaluates the network.")] = "auto",
 ) -> None:
     """Train a network on a data set or a table and write a report.
 
-    Example: glassnet fit digits
+    Example: glassnet fit houses.csv --target price --hidden 50,50
+
+    A folder that exists is never written into: runs/houses, runs/houses-2, ... Ctrl-C keeps what was learned so far.
     """
     from glassnet.cli.fitting import fit_and_write
     from glassnet.cli.records import FitConfig
@@ -72,9 +104,10 @@ def fit(
     config = FitConfig(
         source=source, target=target, hidden=FitConfig.parse_hidden(hidden), activation=activation, solver=solver,
         learning_rate=learning_rate, epochs=epochs, batch_size=batch_size, l2=l2, test_size=test_size, seed=seed,
-        out=str(out) if out else None, engine=engine,
+        out=out, engine=engine,
     )  # fmt: skip
-    raise typer.Exit(fit_and_write(config))
+    # not typer.Exit: `main` must tell an interrupted fit, whose folder is written, from a command that was cut off
+    raise SystemExit(fit_and_write(config))
 
 
 @app.command()
@@ -85,7 +118,10 @@ def predict(
         Path | None, typer.Option("--output", "-o", metavar="CSV", help="Write here instead of printing.")
     ] = None,
 ) -> None:
-    """Predict the rows of a table with a trained network."""
+    """Predict the rows of a table with a trained network.
+
+    Example: glassnet predict runs/houses new.csv -o predicted.csv
+    """
     from glassnet.cli.predicting import predict_and_write
 
     predict_and_write(run, file, output)

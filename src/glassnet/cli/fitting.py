@@ -18,10 +18,10 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from glassnet import tables
 from glassnet.arrays import Array
 from glassnet.cli import printing
-from glassnet.cli.records import FEWEST_ROWS, FitConfig, Fitted
+from glassnet.cli.records import FEWEST_ROWS, FEWEST_TO_STOP, MOST_PARAMETERS, FitConfig, Fitted, too_large
 from glassnet.cli.run_folder import RunFolder
 from glassnet.cli.sources import Source, open_source
-from glassnet.errors import GlassnetError
+from glassnet.errors import GlassnetError, fault
 from glassnet.estimators.options import is_full_batch, make_network
 from glassnet.network import Network
 
@@ -31,9 +31,11 @@ __all__ = ["fit", "fit_and_write"]
 def fit_and_write(config: FitConfig) -> int:
     """Do everything; return the exit code."""
     source = open_source(config.source, config.target)
-    with RunFolder.reserve(config.out, source.name) as folder:
+    part = _split(source, config)
+    pipeline = make_model(source, config, part)
+    with RunFolder.reserve(config.out, source.name) as folder:  # from here on the input is known to be right
         printing.print_source(source)
-        fitted = fit(source, config)
+        fitted = fit(source, config, part, pipeline)
         printing.print_result(fitted)
         path = folder.write(fitted)
     printing.print_ending(fitted, path)
@@ -42,23 +44,34 @@ def fit_and_write(config: FitConfig) -> int:
     return 1 if fitted.estimator.status_ == "diverged" else 0
 
 
-def fit(source: Source, config: FitConfig) -> Fitted:
-    """Split, train with a live progress line, and predict the held-out rows."""
-    part = _split(source, config)
-    pipeline = make_model(source, config, part.X)
+def fit(source: Source, config: FitConfig, part: _Split, pipeline: Pipeline) -> Fitted:
+    """Train with a live progress line, and predict the held-out rows."""
     begin = perf_counter()
     with warnings.catch_warnings(record=True) as caught:  # shown below, each once, as notes
         warnings.simplefilter("always")
-        prepared = pipeline[:-1].fit_transform(part.X, part.y)
-        printing.print_network_table(_network(pipeline[-1], source, part.y, prepared.shape[1]))
+        prepared = _prepared(pipeline, part)
+        net = _network(pipeline[-1], source, part.y, prepared.shape[1])
+        if net.n_parameters > MOST_PARAMETERS:
+            raise too_large(f"{net.n_parameters:,}")
+        printing.print_network_table(net)
         pipeline[-1].fit(prepared, part.y, **_watched(pipeline, part))
+        predicted = pipeline.predict(part.X_test)
     # what a ConvergenceWarning says stands in the status and the reason, which are printed anyway
     told = [str(warning.message) for warning in caught if not issubclass(warning.category, ConvergenceWarning)]
-    notes = tuple(dict.fromkeys(told))
+    notes = (*source.notes, *part.notes, *dict.fromkeys(told))
     return Fitted(
-        source, config, pipeline, part.X_test, part.y_test, pipeline.predict(part.X_test), len(part.X),
-        part.is_held_out, perf_counter() - begin, notes,
+        source, config, pipeline, part.X_test, part.y_test, predicted, len(part.X), part.is_held_out,
+        perf_counter() - begin, notes,
     )  # fmt: skip
+
+
+def _prepared(pipeline: Pipeline, part: _Split) -> Array:
+    """Return the training rows as the network sees them, (m, n_inputs)."""
+    try:
+        return np.asarray(pipeline[:-1].fit_transform(part.X, part.y))
+    except ValueError as error:  # scikit-learn's and skrub's own refusals
+        received = " ".join(str(error).split()).rstrip(".")
+        raise fault("the table", "columns that can be turned into numbers", received) from error
 
 
 def _watched(pipeline: Pipeline, part: _Split) -> dict[str, Array]:
@@ -88,14 +101,16 @@ def _network(model: Any, source: Source, y: Array, n_inputs: int) -> Network:
     return make_network(model, n_inputs, 1 if k == 2 else k, "sigmoid" if k == 2 else "softmax")
 
 
-def make_model(source: Source, config: FitConfig, X: pd.DataFrame) -> Pipeline:
+def make_model(source: Source, config: FitConfig, part: _Split) -> Pipeline:
     """Return the untrained pipeline: columns to numbers, then the network; a regression's target is standardised."""
-    network: Any = config.estimator(source.kind, len(X))
+    m = len(part.X)
+    sets_aside = m >= FEWEST_TO_STOP and (source.kind != "classification" or _can_stratify(part.y, m, 0.1))
+    network: Any = config.estimator(source.kind, m, sets_aside)
     if source.kind == "regression":
         network = TransformedTargetRegressor(regressor=network, transformer=StandardScaler())
     if source.image_shape:
         return make_pipeline(MinMaxScaler(clip=True), network)
-    return tables.make_pipeline(network, X, random_state=config.seed)
+    return tables.make_pipeline(network, part.X, random_state=config.seed)
 
 
 class _Split(NamedTuple):
@@ -104,6 +119,7 @@ class _Split(NamedTuple):
     y: Array
     y_test: Array
     is_held_out: bool
+    notes: tuple[str, ...] = ()
 
 
 def _split(source: Source, config: FitConfig) -> _Split:
@@ -112,13 +128,21 @@ def _split(source: Source, config: FitConfig) -> _Split:
         return _Split(X, source.held_out[0], y, source.held_out[1], True)
     if len(X) < FEWEST_ROWS:
         return _Split(X, X, y, y, False)
+    n_test = int(np.ceil(len(X) * config.test_size))
+    if n_test < 2 or len(X) - n_test < 2:
+        received = f"{config.test_size:g} of {len(X):,} rows: {n_test:,} and {len(X) - n_test:,}"
+        raise fault("--test-size", "a share that leaves two rows on either side", received, "For example 0.2.")
     stratify = y if source.kind == "classification" and _can_stratify(y, len(X), config.test_size) else None
     X_train, X_test, y_train, y_test = train_test_split(
         X, y, test_size=config.test_size, random_state=config.seed, stratify=stratify
     )
-    if source.kind == "classification" and len(np.unique(y_train)) < 2:
-        raise GlassnetError("the training rows must hold at least two classes, received one: lower --test-size.")
-    return _Split(X_train, X_test, y_train, y_test, True)
+    notes: tuple[str, ...] = ()
+    if source.kind == "classification":
+        if len(np.unique(y_train)) < 2:
+            raise GlassnetError("the training rows must hold at least two classes, received one: lower --test-size.")
+        if unseen := len(np.setdiff1d(y_test, y_train)):
+            notes = (f"{unseen} of {len(np.unique(y))} classes are in held-out rows only: they cannot be predicted",)
+    return _Split(X_train, X_test, y_train, y_test, True, notes)
 
 
 def _can_stratify(y: npt.NDArray[Any], m: int, test_size: float) -> bool:

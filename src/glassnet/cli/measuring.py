@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn import metrics
@@ -12,6 +12,7 @@ from glassnet.arrays import Array
 from glassnet.cli.records import Fitted
 from glassnet.datasets import one_hot
 from glassnet.history import Run
+from glassnet.insight.html import number
 from glassnet.insight.report import ClassRow, Report
 from glassnet.insight.summary import LayerStatistics, layer_statistics
 from glassnet.network import NO_STATE
@@ -23,6 +24,14 @@ MATCHING_LOSS = {
     "softmax": "cross_entropy", "sigmoid": "binary_cross_entropy", "identity": "squared_error", "exp": "poisson",
 }  # fmt: skip
 ROWS_FOR_STATISTICS = 500
+VALIDATION = {
+    "held-out": "the held-out rows; they decide nothing",
+    "set aside": "a tenth of the training rows, set aside to decide when to stop",
+    "none": "none",
+}
+"""What the curves called "validation" were measured on."""
+FACTS = ("training_rows", "measured_rows", "held_out", "status", "reason", "epochs", "seconds")
+"""What `Evaluation.facts` holds."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +44,28 @@ class Evaluation:
     class_names: tuple[str, ...] = ()
     confusion: Array | None = None
     class_rows: tuple[ClassRow, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return what `metrics.json` holds."""
+        numbers = {name: value if np.isfinite(value) else None for name, value in self.numbers.items()}
         classes = {row.name: {"precision": row.precision, "recall": row.recall, "f1": row.f1, "support": row.support}
                    for row in self.class_rows}  # fmt: skip
         matrix = {} if self.confusion is None else {"confusion": self.confusion}
-        return {"headline": self.headline, **self.numbers, **self.facts, "classes": classes, **matrix}
+        return {"headline": self.headline, **numbers, **self.facts, "classes": classes, **matrix}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        """Return what `to_json` wrote; raises KeyError, TypeError or ValueError for anything else."""
+        facts: dict[str, object] = {name: content[name] for name in FACTS}
+        facts |= {"epochs": int(content["epochs"]), "seconds": float(content["seconds"])}
+        given = {name: value for name, value in content.items() if name not in facts}
+        numbers = {name: value for name, value in given.items() if isinstance(value, float)}
+        rows = tuple(ClassRow(name, **row) for name, row in dict(content["classes"]).items())
+        confusion = np.array(content["confusion"], dtype=np.int64) if "confusion" in content else None
+        if confusion is not None and confusion.shape != (len(rows), len(rows)):
+            raise ValueError(f"a confusion matrix {confusion.shape} for {len(rows)} classes")
+        return cls(str(content["headline"]), numbers, facts, tuple(row.name for row in rows), confusion, rows)
 
 
 def evaluation(fitted: Fitted) -> Evaluation:
@@ -73,10 +97,18 @@ def _classification(fitted: Fitted, facts: dict[str, object]) -> Evaluation:
         ClassRow(str(n), float(p), float(r), float(f), int(s)) for n, p, r, f, s in zip(names, *columns, strict=True)
     )
     verb = "read" if fitted.source.image_shape else "classified"
-    numbers = {"accuracy": accuracy, "macro_f1": float(np.mean([row.f1 for row in rows if row.support]))}
+    commonest = max(rows, key=lambda row: row.support)
+    baseline = commonest.support / len(fitted.y)
+    numbers = {
+        "accuracy": accuracy,
+        "macro_f1": float(np.mean([row.f1 for row in rows if row.support])),
+        "baseline_accuracy": baseline,
+    }
+    always = f"always saying {commonest.name!r} would be right in {baseline:.1%}"
+    notes = () if accuracy > baseline else (f"the network is no better than a guess: {always}.",)
     return Evaluation(
         f"{accuracy:.1%} of {_rows(fitted)} {verb} correctly.", numbers, facts, tuple(map(str, names)),
-        metrics.confusion_matrix(fitted.y, fitted.predicted, labels=names), rows,
+        metrics.confusion_matrix(fitted.y, fitted.predicted, labels=names), rows, notes,
     )  # fmt: skip
 
 
@@ -92,8 +124,9 @@ def _regression(fitted: Fitted, facts: dict[str, object]) -> Evaluation:
     r2 = float(metrics.r2_score(y, predicted))
     mae = float(metrics.mean_absolute_error(y, predicted))
     numbers = {"r2": r2, "rmse": float(metrics.root_mean_squared_error(y, predicted)), "mae": mae}
-    headline = f"R² {r2:.3f} on {_rows(fitted)}: predictions are {mae:.4g} off on average."
-    return Evaluation(headline, numbers, facts)
+    headline = f"R² {r2:.3f} on {_rows(fitted)}: predictions are {number(mae)} off on average."
+    notes = () if r2 > 0 else ("the network is no better than always saying the mean of the target.",)
+    return Evaluation(headline, numbers, facts, notes=notes)
 
 
 def layer_numbers(fitted: Fitted) -> tuple[LayerStatistics, ...]:
@@ -140,13 +173,17 @@ def make_report(
             "inputs of the network": estimator.network_.n_inputs,
             "training rows": fitted.n_train,
             "held-out rows": len(fitted.y) if fitted.is_held_out else "none: too few rows",
+            "validation rows": VALIDATION[fitted.validation],
             "task": source.why,
         },
         metrics={name.replace("_", " "): value for name, value in measured.numbers.items()},
-        config={name: value for name, value in vars(fitted.config).items() if value is not None},
+        config={
+            **{name: value for name, value in vars(fitted.config).items() if value is not None},
+            "l2": fitted.config.used_l2(source.kind),
+        },
         command=command,
         versions=versions,
-        notes=fitted.notes,
+        notes=(*fitted.notes, *measured.notes),
         class_names=measured.class_names,
         confusion=measured.confusion,
         class_rows=measured.class_rows,

@@ -13,11 +13,16 @@ from sklearn.pipeline import Pipeline
 
 from glassnet import tables
 from glassnet.arrays import Array
-from glassnet.cli.printing import console, print_network_table
-from glassnet.errors import fault
+from glassnet.cli.measuring import Evaluation
+from glassnet.cli.printing import counted, print_evaluation, print_how_it_ended, print_network_table, say
+from glassnet.cli.sources import class_names
+from glassnet.errors import GlassnetError, fault
 from glassnet.persistence import atomic_write, load_pipeline
 
 __all__ = ["predict_and_write", "show_run"]
+
+OTHER_TABLES = (".parquet", ".jsonl", ".ndjson", ".tsv", ".gz")
+"""Endings that would promise another format than the one that is written."""
 
 
 def predict_and_write(run: Path, file: Path, output: Path | None) -> None:
@@ -25,18 +30,40 @@ def predict_and_write(run: Path, file: Path, output: Path | None) -> None:
 
     Raises GlassnetError for a folder that is no run, a table that does not fit, and a place that cannot be written.
     """
+    if output is not None:
+        _check_output(output, file)
     pipeline, about = _open(run)
     frame = tables.read_table(file)
-    X = tables.check_columns(frame, pipeline.feature_names_in_)
-    result = predictions(pipeline, X, str(about["target"]))
+    X = _features(pipeline, frame)
+    result = predictions(pipeline, X, about["target"])
     text = result.to_csv(index=False, float_format="%.6g")
     if output is None:
         sys.stdout.write(text)
         return
     atomic_write(output, text.encode())
-    console().print(f"wrote {len(result):,} predictions to {output}", soft_wrap=True)
+    say(f"wrote {counted(len(result), 'prediction')} to {output}")
     if about["target"] in frame.columns:
-        console().print(_score(pipeline, frame[str(about["target"])], result.iloc[:, 0]))
+        say(_score(pipeline, frame[about["target"]], result.iloc[:, 0]))
+
+
+def _check_output(output: Path, file: Path) -> None:
+    if output.suffix.lower() in OTHER_TABLES:
+        raise fault("--output", "a CSV file", str(output), f"For example {output.with_suffix('.csv')}.")
+    if output.exists() and file.exists() and output.samefile(file):
+        raise fault("--output", "another file than the one that is read", str(output), "It would be overwritten.")
+
+
+def _features(pipeline: Pipeline, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns that were learned from; numbers must be numbers, and dates dates, as they were then."""
+    kinds = getattr(pipeline[0], "kind_to_columns_", None)
+    if kinds is not None:
+        names = pipeline.feature_names_in_
+        return tables.check_columns(frame, names, numbers=kinds["numeric"], dates=kinds["datetime"])
+    X = tables.check_columns(frame, pipeline.feature_names_in_, numbers=pipeline.feature_names_in_)
+    if incomplete := [name for name in X.columns if X[name].isna().any()]:  # images: nothing fills them up
+        row = int(X[incomplete[0]].isna().to_numpy().argmax())
+        raise fault(f"column {incomplete[0]!r}", "known in every row", f"nothing in row {row}", "Fill it in first.")
+    return X
 
 
 def predictions(pipeline: Pipeline, X: pd.DataFrame, target: str) -> pd.DataFrame:
@@ -53,43 +80,58 @@ def predictions(pipeline: Pipeline, X: pd.DataFrame, target: str) -> pd.DataFram
 
 def _score(pipeline: Pipeline, y: pd.Series[Any], predicted: pd.Series[Any]) -> str:
     """Say how good the predictions are where the file holds the target, too."""
-    known = y.notna().to_numpy()
-    truth, said = y[known], predicted[known]
-    if hasattr(pipeline, "classes_"):
-        right = float(np.mean(truth.astype(str).to_numpy() == said.astype(str).to_numpy()))
-        return f"the file holds the target: {right:.1%} of {known.sum():,} rows are right"
-    off = float(np.mean(np.abs(truth.to_numpy(dtype=float) - said.to_numpy(dtype=float))))
-    return f"the file holds the target: predictions are {off:.4g} off on average over {known.sum():,} rows"
+    is_class = hasattr(pipeline, "classes_")
+    truth = y if is_class else pd.to_numeric(y, errors="coerce")
+    known = truth.notna().to_numpy()
+    over = counted(int(known.sum()), "row")
+    if not known.any():
+        return f"the file has the target {y.name!r}, too, but no value to compare with"
+    if is_class:
+        right = float(np.mean(class_names(truth[known]) == predicted[known].to_numpy(dtype=str)))
+        return f"the file holds the target: {right:.1%} of {over} are right"
+    off = float(np.mean(np.abs(truth[known].to_numpy(dtype=float) - predicted[known].to_numpy(dtype=float))))
+    return f"the file holds the target: predictions are {off:.4g} off on average over {over}"
 
 
 def show_run(run: Path) -> None:
     """Print what a run was, its network, how it ended and its scores."""
     pipeline, about = _open(run)
-    measured = _read_json(run / "metrics.json")
+    path = run / "metrics.json"
+    try:
+        measured = Evaluation.from_json(_read_json(path))
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, GlassnetError):
+            raise
+        raise fault(str(path), "as `glassnet fit` wrote it", f"{type(error).__name__}: {error}") from error
     last = pipeline[-1]
-    out = console()
-    out.print(f"{about['command']}", soft_wrap=True, markup=False)
+    say(about["command"])
     print_network_table(getattr(last, "regressor_", last).network_)
-    out.print(
-        f"{measured['status']} after {measured['epochs']} epochs, {measured['seconds']:.1f} s: {measured['reason']}",
-        markup=False,
-    )
-    out.print(f"[bold]{measured['headline']}[/bold]")
-    numbers = {key: value for key, value in measured.items() if isinstance(value, float) and key != "seconds"}
-    out.print("   ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in numbers.items()))
-    out.print(f"report     {run / 'report.html'}", soft_wrap=True)
+    print_how_it_ended(measured)
+    say()
+    print_evaluation(measured)
+    say()
+    say(f"report     {run / 'report.html'}")
 
 
-def _open(run: Path) -> tuple[Pipeline, dict[str, Any]]:
-    if not run.is_dir():
-        raise fault("RUN", "a folder that `glassnet fit` wrote", f"{run}, which is no folder")
-    return load_pipeline(run / "model.skops"), _read_json(run / "config.json")
+def _open(run: Path) -> tuple[Pipeline, dict[str, str]]:
+    """Return the pipeline of a run, and what `config.json` says of it: its target and its command."""
+    if not (run / "model.skops").is_file():
+        received = f"{run}, which {'has no model.skops' if run.is_dir() else 'is no folder'}"
+        raise fault("RUN", "a folder that `glassnet fit` wrote", received)
+    pipeline = load_pipeline(run / "model.skops")
+    about = _read_json(run / "config.json")
+    for name in ("target", "command"):
+        if not isinstance(about.get(name), str):
+            raise fault(f"{name!r} in {run / 'config.json'}", "text", repr(about.get(name)))
+    return pipeline, about
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise fault(str(path), "a file that `glassnet fit` wrote", error.strerror) from error
+    except ValueError as error:
         raise fault(str(path), "a JSON file that `glassnet fit` wrote", str(error)) from error
     if not isinstance(content, dict):
         raise fault(str(path), "a JSON object", type(content).__name__)

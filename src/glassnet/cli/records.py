@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,23 +14,31 @@ from glassnet import optimizers
 from glassnet.arrays import Array, check_count
 from glassnet.cli.sources import Source
 from glassnet.engines import get_engine
-from glassnet.errors import choose, fault
+from glassnet.errors import GlassnetError, choose, fault
 from glassnet.estimators import MLPClassifier, MLPRegressor
 from glassnet.estimators.options import SOLVERS, check_options
 from glassnet.optimizers import SGD, Rule
 from glassnet.schedules import Cosine
 from glassnet.solvers import METHODS
 
-__all__ = ["FEWEST_ROWS", "FitConfig", "Fitted"]
+__all__ = ["FEWEST_ROWS", "FEWEST_TO_STOP", "MOST_PARAMETERS", "FitConfig", "Fitted", "too_large"]
 
 FEWEST_ROWS = 20
 """Below this many rows none are held out: the result is measured on the training rows, and this is said."""
 FEWEST_TO_STOP = 5000
 """From this many training rows on, a tenth is set aside to decide when to stop; on fewer the score would be noise."""
 
-
 USUAL_L2 = {"classification": 1e-3, "codes": 1e-3, "regression": 1e-2}
 """The penalty where none is asked for: numbers are noisier than classes."""
+
+
+MOST_PARAMETERS = 100_000_000
+"""A rule such as adam takes four numbers for each: larger networks would fill the memory of a usual computer."""
+
+
+def too_large(received: object) -> GlassnetError:
+    """Return the error for a network with more parameters than MOST_PARAMETERS."""
+    return fault("--hidden", f"a network of at most {MOST_PARAMETERS:,} parameters", received, "Take fewer units.")
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,7 @@ class FitConfig:
 
     def __post_init__(self) -> None:
         if not 0 < self.test_size < 1:
-            raise fault("--test-size", "between 0 and 1", self.test_size)
+            raise fault("--test-size", "between 0 and 1", self.test_size, "For example 0.2.")
         if self.epochs < 1:
             raise fault("--epochs", "at least 1", self.epochs)
         if not 0 <= self.seed < 2**32:
@@ -73,32 +82,38 @@ class FitConfig:
             raise fault("--hidden", "whole numbers with commas", repr(text), "For example 50,50.") from None
         if sizes == (0,):
             return ()
+        if sum(a * b for a, b in pairwise((1, *sizes, 1))) > MOST_PARAMETERS:
+            raise too_large(repr(text))
         if min(sizes) < 1:
             raise fault(
                 "--hidden", "units of at least 1", repr(text), "For example 50,50; 0 alone for no hidden layer."
             )
         return sizes
 
+    def used_l2(self, kind: str) -> float:
+        """Return the penalty: the one asked for, or the usual one for this kind of target."""
+        return USUAL_L2[kind] if self.l2 is None else self.l2
+
     def rule(self, n_rows: int) -> Rule:
         """Return the rule, with a rate that falls along a cosine to 0 in the last step; sgd has Nesterov momentum."""
         rate = Cosine(self.learning_rate, self.epochs * -(-n_rows // self.batch_size))
         return SGD(rate, momentum=0.9, nesterov=True) if self.solver == "sgd" else optimizers.get(self.solver, rate)
 
-    def estimator(self, kind: str, n_rows: int) -> MLPClassifier | MLPRegressor:
-        """Return the estimator that these arguments ask for."""
+    def estimator(self, kind: str, n_rows: int, sets_aside: bool = False) -> MLPClassifier | MLPRegressor:
+        """Return the estimator that these arguments ask for; with `sets_aside` a tenth of the rows decides the end."""
         choose("solver", self.solver, SOLVERS)
         check_count("--batch-size", self.batch_size)
         rule = self.solver not in METHODS
-        l2 = USUAL_L2[kind] if self.l2 is None else self.l2
+        stops_early = rule and sets_aside
         options: dict[str, Any] = {
             "hidden_layer_sizes": self.hidden,
             "activation": self.activation,
             "solver": self.rule(n_rows) if rule else self.solver,
-            "alpha": l2 * n_rows,
+            "alpha": self.used_l2(kind) * n_rows,
             "batch_size": min(self.batch_size, n_rows) if n_rows > 1 else self.batch_size,
             "max_iter": self.epochs,
-            "early_stopping": rule and n_rows >= FEWEST_TO_STOP,
-            "n_iter_no_change": 20 if rule and n_rows >= FEWEST_TO_STOP else np.inf,
+            "early_stopping": stops_early,
+            "n_iter_no_change": 20 if stops_early else np.inf,
             "tol": 1e-4 if rule else 1e-5,
             "random_state": self.seed,
             "verbose": True,
@@ -128,6 +143,13 @@ class Fitted:
         last = self.pipeline[-1]
         estimator: MLPClassifier | MLPRegressor = getattr(last, "regressor_", last)
         return estimator
+
+    @property
+    def validation(self) -> str:
+        """Which rows the validation curves were measured on: "held-out", "set aside" or "none"."""
+        if "validation_loss" not in self.estimator.history_.columns:
+            return "none"
+        return "set aside" if self.estimator.early_stopping else "held-out"
 
     @property
     def interrupted(self) -> bool:

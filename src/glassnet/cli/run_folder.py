@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import secrets
 import shlex
 import shutil
 import sys
-import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -26,7 +29,7 @@ __all__ = ["RunFolder", "versions"]
 
 def versions() -> dict[str, str]:
     """Return the versions that a result depends on."""
-    names = ("glassnet", "numpy", "scipy", "scikit-learn", "skrub")
+    names = ("glassnet", "numpy", "scipy", "scikit-learn", "pandas", "skrub", "skops", "safetensors")
     return {"python": sys.version.split()[0], **{name: version(name) for name in names}}
 
 
@@ -39,18 +42,28 @@ class RunFolder:
 
     wanted: Path
     partial: Path
+    made: tuple[Path, ...]
+    """The folders above it that were made, the innermost first."""
 
     @classmethod
     def reserve(cls, out: str | None, name: str) -> Self:
         """Make a hidden folder beside the wanted one; raises GlassnetError where nothing can be written."""
-        wanted = Path(out) if out else Path("runs") / Path(name).name.split(".")[0]
+        wanted = Path("runs", Path(name).name.split(".")[0] or "run") if out is None else Path(out)
+        if wanted.name in ("", ".."):
+            raise fault("--out", "a folder with a name of its own", repr(out), f"For example {wanted / 'run'}.")
+        partial = wanted.parent / f".{wanted.name}-{secrets.token_hex(4)}"
+        made: list[Path] = []
         try:
+            if wanted.exists() and not wanted.is_dir():
+                raise NotADirectoryError(0, "a file")
+            made += [parent for parent in wanted.parents if not parent.exists()]
             wanted.parent.mkdir(parents=True, exist_ok=True)
-            partial = Path(tempfile.mkdtemp(prefix=f".{wanted.name}-", dir=wanted.parent))
+            partial.mkdir()
         except OSError as error:
+            _remove(made)
             remedy = "Choose another place with --out."
             raise fault("--out", "a folder that can be made", f"{wanted} ({error.strerror})", remedy) from error
-        return cls(wanted, partial)
+        return cls(wanted, partial, tuple(made))
 
     def __enter__(self) -> Self:
         return self
@@ -59,9 +72,17 @@ class RunFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         shutil.rmtree(self.partial, ignore_errors=True)  # after a success it has moved and is no longer there
+        _remove(self.made)
 
     def write(self, fitted: Fitted) -> Path:
         """Write every file, then move the folder to the first free name; return its path."""
+        try:
+            self._write_files(fitted)
+            return self._move()
+        except OSError as error:
+            raise fault("--out", "a place that can be written", f"{self.wanted} ({error.strerror})") from error
+
+    def _write_files(self, fitted: Fitted) -> None:
         estimator, here = fitted.estimator, self.partial
         config, measured = asdict(fitted.config), evaluation(fitted)
         save_pipeline(here / "model.skops", fitted.pipeline)
@@ -70,21 +91,27 @@ class RunFolder:
         )
         estimator.history_.to_frame().to_csv(here / "history.csv", index=False)
         _write_json(here / "metrics.json", measured.to_json())
-        about = {"arguments": config, "task": fitted.source.kind, "target": fitted.source.target}
+        used = {**config, "l2": fitted.config.used_l2(fitted.source.kind)}
+        about = {"arguments": used, "task": fitted.source.kind, "target": fitted.source.target}
         _write_json(here / "config.json", {**about, "command": command_line(config), "versions": versions()})
         report = make_report(fitted, measured, layer_numbers(fitted), command_line(config), versions())
         (here / "report.html").write_text(render(report), encoding="utf-8")
-        return self._move()
 
     def _move(self) -> Path:
-        self.partial.chmod(0o755)
         number = 1
         while True:
             place = self.wanted if number == 1 else self.wanted.with_name(f"{self.wanted.name}-{number}")
-            if not place.exists():
+            if not os.path.lexists(place):  # a link that points nowhere is there, too
                 self.partial.rename(place)
                 return place
             number += 1
+
+
+def _remove(folders: Iterable[Path]) -> None:
+    """Remove folders that are empty, the innermost first."""
+    for folder in folders:
+        with suppress(OSError):  # not empty, or never made
+            folder.rmdir()
 
 
 def command_line(config: dict[str, Any]) -> str:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from glassnet import datasets, tables
 from glassnet.arrays import Array
-from glassnet.errors import GlassnetError, nearest
+from glassnet.errors import GlassnetError, fault, nearest
 
-__all__ = ["Source", "open_source"]
+__all__ = ["Source", "class_names", "open_source"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Source:
     target: str
     image_shape: tuple[int, int] | None = None
     held_out: tuple[pd.DataFrame, Array] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def rows_are(self) -> str:
@@ -78,6 +80,28 @@ def _from_table(path: Path, target: str | None) -> Source:
     frame = tables.read_table(path)
     split = tables.split_target(frame, target)
     task = tables.task_of(split.y)
+    X = tables.check_columns(split.X, split.X.columns)
     named = f"{split.y.name!s}" + (" (the last column; choose another with --target)" if split.assumed else "")
-    y = split.y.astype(str).to_numpy(dtype=str) if task.kind == "classification" else split.y.to_numpy(dtype=np.float64)
-    return Source(path.name, f"{path.name}, predicting {named}", split.X, y, task.kind, task.why, str(split.y.name))
+    y = class_names(split.y) if task.kind == "classification" else split.y.to_numpy(dtype=np.float64)
+    if task.kind == "regression":
+        _check_size(y, str(split.y.name))
+    one = f"of one row, too few to learn and to test: {', '.join(task.single[:5])}"
+    notes = (f"classes {one}{', ...' if len(task.single) > 5 else ''}",) if task.single else ()
+    return Source(
+        path.name, f"{path.name}, predicting {named}", X, y, task.kind, task.why, str(split.y.name), notes=notes
+    )
+
+
+def _check_size(y: Array, name: str) -> None:
+    """Demand numbers that can be standardised: neither their squares nor those of their differences overflow."""
+    largest, spread = float(np.abs(y).max()), float(np.ptp(y / np.abs(y).max()) * np.abs(y).max())
+    if not (largest < 1e100 and spread > 1e-100):
+        received = f"{y.min():.3g} to {y.max():.3g}"
+        raise fault(f"target {name!r}", "of a size between 1e-100 and 1e+100", received, "Rescale it.")
+
+
+def class_names(y: pd.Series[Any]) -> Array:
+    """Return what the classes of a column without missing values are called; the number 2.0 is called 2."""
+    if pd.api.types.is_float_dtype(y) and bool((y == y.round()).all() and y.abs().max() < 2**53):
+        y = y.astype("int64")
+    return y.astype(str).to_numpy(dtype=str)

@@ -15,12 +15,13 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
 
 from glassnet import solvers, training
-from glassnet.arrays import Array, as_weights
+from glassnet.arrays import Array, check_weights
 from glassnet.callbacks import Progress
+from glassnet.engines import get_engine
 from glassnet.errors import GlassnetError, fault
 from glassnet.estimators import options
 from glassnet.history import Run
-from glassnet.network import Network
+from glassnet.network import PREDICT, Network
 from glassnet.objective import Objective
 from glassnet.optimizers import RuleState
 
@@ -39,6 +40,8 @@ def _has_partial_fit(model: Any) -> bool:
 class MLP(BaseEstimator):
     """What the two share: fitting, and the attributes that a run leaves."""
 
+    _metric: str
+
     def fit(
         self,
         X: npt.ArrayLike,
@@ -50,7 +53,8 @@ class MLP(BaseEstimator):
     ) -> Self:
         """Fit to X (m, d) and y (m,) or (m, k).
 
-        `X_val`, `y_val` are held-out rows of your own: `history_` then has "validation_loss" and "validation_score".
+        `X_val`, `y_val` are held-out rows of your own: `history_` then has "validation_loss" and
+        "validation_accuracy" or "validation_r2".
         With `early_stopping` they take the place of `validation_fraction`; without it they decide nothing.
 
         Raises GlassnetError (a ValueError) for input that cannot be right. A run that diverges is warned of, and keeps
@@ -81,7 +85,7 @@ class MLP(BaseEstimator):
         if labels.ndim == 2 and labels.shape[1] == 1:
             labels = column_or_1d(labels, warn=True)
         if sample_weight is not None:
-            sample_weight = as_weights(_check_sample_weight(sample_weight, rows, dtype=rows.dtype), len(labels))
+            sample_weight = check_weights(_check_sample_weight(sample_weight, rows, dtype=rows.dtype), len(labels))
         targets = self._targets(labels, classes)
         return rows, targets.reshape(len(targets), -1).astype(rows.dtype), sample_weight
 
@@ -162,8 +166,8 @@ class MLP(BaseEstimator):
             X, Y, weights, held_out = self._split(X, Y, weights)
         if held_out is not None:
             held_weights = held_out[2] if len(held_out) == 3 else None
-            metrics["score"] = lambda outputs, targets: self._score_outputs(outputs, targets, held_weights)
-        monitor = "validation_score" if self.early_stopping else "loss"
+            metrics[self._metric] = lambda outputs, targets: self._score_outputs(outputs, targets, held_weights)
+        monitor = f"validation_{self._metric}" if self.early_stopping else "loss"
         batch_size = options.batch_size_of(self, len(X))
         adaptive = self.solver == "sgd" and self.learning_rate == "adaptive"
         stop = options.NoImprovement(float(self.tol), float(self.n_iter_no_change), adaptive, monitor)
@@ -178,7 +182,7 @@ class MLP(BaseEstimator):
             sample_weight=weights,
             validation=held_out,
             metrics=metrics,
-            callbacks=[stop, Progress(show=("validation_score",))] if self.verbose else [stop],
+            callbacks=[stop, Progress(show=(f"validation_{self._metric}",))] if self.verbose else [stop],
             sampling="shuffle" if self.shuffle else "sequential",
             rule_state=self._memory[1] if self._memory[0] == self._rule_kind else None,
             rng=int(self._random.randint(2**31 - 1)),
@@ -211,7 +215,7 @@ class MLP(BaseEstimator):
         self.loss_ = run.loss
         self.loss_curve_ += [row["loss"] for row in rows]
         if self.early_stopping and self.validation_scores_ is not None:
-            self.validation_scores_ += [row["validation_score"] for row in rows]
+            self.validation_scores_ += [row[f"validation_{self._metric}"] for row in rows]
             self.best_validation_score_ = max(self.validation_scores_, default=None)
             self.best_loss_ = None
         else:
@@ -260,7 +264,7 @@ class MLP(BaseEstimator):
         check_is_fitted(self, "theta_")
         rows = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
         rows = rows.toarray() if hasattr(rows, "toarray") else rows
-        return self.network_.trace(self.theta_, rows).output
+        return get_engine(self.engine).forward(self.network_, self.theta_, rows, None, PREDICT).output
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "theta_")

@@ -44,6 +44,8 @@ class MLPClassifier(ClassifierMixin, MLP):
     (True, (4, 10))
     """
 
+    _metric = "accuracy"
+
     def __init__(
         self,
         hidden_layer_sizes: Any = (100,),
@@ -155,6 +157,8 @@ class MLPRegressor(RegressorMixin, MLP):
     >>> model.score(X, X.ravel() ** 2) > 0.99
     True
     """
+
+    _metric = "r2"
 
     def __init__(
         self,

@@ -128,6 +128,8 @@ def make_rule(model: Any, n_samples: int, batch_size: int) -> Rule:
         return optimizers.SGD(rate, momentum=model.momentum, nesterov=model.nesterovs_momentum and model.momentum > 0)
     if model.solver in ("adam", "adamw", "nadam"):
         return optimizers.RULES[model.solver](rate, beta1=model.beta_1, beta2=model.beta_2, eps=model.epsilon)
+    if model.solver in ("rmsprop", "adagrad"):
+        return optimizers.RULES[model.solver](rate, eps=model.epsilon)
     return optimizers.get(model.solver, rate)
 
 
@@ -149,7 +151,7 @@ class _PerEpoch:
 class NoImprovement:
     """scikit-learn's rule for the end: no improvement by `tol` in more than `patience` epochs in a row.
 
-    Watches "validation_score" where there is one (and brings the best weights back), else the loss. With `adaptive`
+    Watches the validation score where there is one (and brings the best weights back), else the loss. With `adaptive`
     the rate is divided by 5 first, until it is below 1e-6.
     """
 

@@ -16,7 +16,7 @@ from glassnet.arrays import Array, as_floats
 from glassnet.errors import fault
 from glassnet.insight import plots
 
-__all__ = ["band", "decision_surface", "grid_of_axes", "heat_map", "loss_surface"]
+__all__ = ["Figure", "band", "decision_surface", "grid_of_axes", "heat_map", "loss_surface"]
 
 MARKS = ("o", "s", "^", "D", "v", "P")
 
@@ -108,7 +108,12 @@ def heat_map(
 
 
 def loss_surface(
-    ax: Axes, loss: Callable[[float, float], float], paths: dict[str, Array], margin: float = 0.15, size: int = 60
+    ax: Axes,
+    loss: Callable[[float, float], float],
+    paths: dict[str, Array],
+    margin: float = 0.15,
+    size: int = 60,
+    colours: Sequence[str] = plots.CYCLE * 3,
 ) -> Axes:
     """Draw the contours of `loss(u, v)` and on them the paths {label: (steps, 2)}, each from a ring to a dot."""
     every = np.concatenate(list(paths.values()))
@@ -118,7 +123,7 @@ def loss_surface(
     values = np.array([[loss(float(u), float(v)) for u in sides[0]] for v in sides[1]])
     with plots.house_style():
         ax.contourf(*sides, np.log10(np.maximum(values, 1e-300)), levels=24, cmap=plots.SHADES, alpha=0.8)
-        for colour, (label, path) in zip(plots.CYCLE * 3, paths.items(), strict=False):
+        for colour, (label, path) in zip(colours, paths.items(), strict=False):
             ax.plot(*path.T, color=colour, linewidth=1.4, label=label)
             ax.plot(*path[0], marker="o", markerfacecolor="white", markeredgecolor=colour)
             ax.plot(*path[-1], marker="o", color=colour)

@@ -1,0 +1,80 @@
+"""Sampling: which rows make the batches of an epoch.
+
+shuffle      every row once, in a new order each epoch (without replacement)
+sequential   every row once, in the given order
+bootstrap    m rows drawn with replacement
+batches      the rows are cut into fixed batches once, and whole batches are drawn with replacement
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from glassnet.errors import fault
+
+__all__ = ["SAMPLINGS", "Batches", "Rows", "Sampling"]
+
+Sampling = Literal["shuffle", "sequential", "bootstrap", "batches"]
+Rows = slice | npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Batches:
+    """How the m rows of an epoch are cut into batches."""
+
+    m: int
+    size: int
+    draw: Callable[[int, int, np.random.Generator], npt.NDArray[np.intp] | None]
+    drop_last: bool
+
+    def __post_init__(self) -> None:
+        if self.drop_last and self.size > self.m:
+            raise fault("batch_size", f"at most the {self.m} rows with drop_last", self.size)
+
+    @property
+    def smallest(self) -> int:
+        """Return the rows of the smallest batch of an epoch."""
+        rest = self.m % self.size
+        return min(self.size, self.m) if self.drop_last or rest == 0 or self.size > self.m else rest
+
+    def epoch(self, rng: np.random.Generator) -> Iterator[Rows]:
+        """Yield the rows of each batch of an epoch, as a slice or as indices (batch,)."""
+        if self.size >= self.m and self.draw is not _bootstrap:
+            yield slice(0, self.m)
+            return
+        rows = self.draw(self.m, self.size, rng)
+        end = self.m - self.m % self.size if self.drop_last else self.m
+        for start in range(0, end, self.size):
+            stop = min(start + self.size, end)
+            yield slice(start, stop) if rows is None else rows[start:stop]
+
+
+def _shuffle(m: int, size: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
+    return rng.permutation(m)
+
+
+def _sequential(m: int, size: int, rng: np.random.Generator) -> None:
+    return None
+
+
+def _bootstrap(m: int, size: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
+    return rng.integers(0, m, m)
+
+
+def _fixed_batches(m: int, size: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
+    """Draw whole batches with replacement; a batch that the rows do not fill is never drawn."""
+    chosen = rng.integers(0, m // size, -(-m // size))
+    return (chosen[:, None] * size + np.arange(size)).ravel()[:m]
+
+
+SAMPLINGS: Mapping[str, Callable[[int, int, np.random.Generator], npt.NDArray[np.intp] | None]] = {
+    "shuffle": _shuffle,
+    "sequential": _sequential,
+    "bootstrap": _bootstrap,
+    "batches": _fixed_batches,
+}

@@ -1,0 +1,50 @@
+"""sampling.py: the batches of an epoch, without a network (which rows a run sees: test_training.py)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from glassnet.errors import GlassnetError
+from glassnet.sampling import SAMPLINGS, Batches
+
+
+def lengths(batches: Batches, seed: int = 0) -> list[int]:
+    rows = np.arange(batches.m)
+    return [len(rows[batch]) for batch in batches.epoch(np.random.default_rng(seed))]
+
+
+@given(m=st.integers(1, 40), size=st.integers(1, 50), sampling=st.sampled_from(list(SAMPLINGS)), drop=st.booleans())
+def test_the_smallest_batch_is_that_of_the_epoch(m: int, size: int, sampling: str, drop: bool) -> None:
+    batches = Batches(m, size, SAMPLINGS[sampling], drop and size <= m)
+    found = lengths(batches)
+    assert batches.smallest == min(found)
+    assert sum(found) == (m - m % size if batches.drop_last else m)
+    assert max(found) == min(size, m)
+
+
+@given(m=st.integers(1, 40), size=st.integers(1, 50), seed=st.integers(0, 99))
+def test_without_replacement_every_row_comes_once(m: int, size: int, seed: int) -> None:
+    for sampling in ("shuffle", "sequential"):
+        epoch = Batches(m, size, SAMPLINGS[sampling], drop_last=False).epoch(np.random.default_rng(seed))
+        assert sorted(np.concatenate([np.arange(m)[rows] for rows in epoch])) == list(range(m))
+
+
+@pytest.mark.parametrize("sampling", ["shuffle", "sequential", "batches"])
+def test_a_full_batch_is_a_slice_of_all_rows(sampling: str) -> None:
+    """No row is copied, and no random number is drawn."""
+    rng = np.random.default_rng(0)
+    assert list(Batches(10, 10, SAMPLINGS[sampling], drop_last=False).epoch(rng)) == [slice(0, 10)]
+    assert rng.random() == np.random.default_rng(0).random()
+
+
+def test_sequential_batches_are_slices() -> None:
+    epoch = Batches(10, 4, SAMPLINGS["sequential"], drop_last=False).epoch(np.random.default_rng(0))
+    assert list(epoch) == [slice(0, 4), slice(4, 8), slice(8, 10)]
+
+
+def test_no_batch_at_all_is_refused() -> None:
+    with pytest.raises(GlassnetError, match="batch_size must be at most the 3 rows with drop_last, received 4"):
+        Batches(3, 4, SAMPLINGS["shuffle"], drop_last=True)
