@@ -48,7 +48,7 @@ def test_classification_from_beginning_to_end(run_with_report: Run, tmp_path: Pa
     ):  # fmt: skip
         assert part in out
     assert "epoch     1/12  loss" in err
-    assert "validation score" in err
+    assert "validation accuracy" in err
     assert "s left" in err
     assert "\x1b" not in out + err  # plain where there is no terminal
 

@@ -68,9 +68,8 @@ def normal(std: float = 1.0) -> Initializer:
     """Return N(0, std^2)."""
     if not std >= 0:
         raise fault("std of normal", "at least 0", std)
-    return Initializer(
-        "normal", lambda rng, fan_in, fan_out, shape: rng.normal(0.0, std, shape), (("std", float(std)),)
-    )
+    options = (("std", float(std)),)
+    return Initializer("normal", lambda rng, fan_in, fan_out, shape: rng.normal(0.0, std, shape), options)
 
 
 @registry.remembered

@@ -52,7 +52,7 @@ class Evaluation:
         classes = {row.name: {"precision": row.precision, "recall": row.recall, "f1": row.f1, "support": row.support}
                    for row in self.class_rows}  # fmt: skip
         matrix = {} if self.confusion is None else {"confusion": self.confusion}
-        return {"headline": self.headline, **numbers, **self.facts, "classes": classes, **matrix}
+        return {"headline": self.headline, **numbers, **self.facts, "notes": self.notes, "classes": classes, **matrix}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
@@ -65,7 +65,8 @@ class Evaluation:
         confusion = np.array(content["confusion"], dtype=np.int64) if "confusion" in content else None
         if confusion is not None and confusion.shape != (len(rows), len(rows)):
             raise ValueError(f"a confusion matrix {confusion.shape} for {len(rows)} classes")
-        return cls(str(content["headline"]), numbers, facts, tuple(row.name for row in rows), confusion, rows)
+        notes = tuple(str(note) for note in content.get("notes", ()))
+        return cls(str(content["headline"]), numbers, facts, tuple(row.name for row in rows), confusion, rows, notes)
 
 
 def evaluation(fitted: Fitted) -> Evaluation:
@@ -104,7 +105,8 @@ def _classification(fitted: Fitted, facts: dict[str, object]) -> Evaluation:
         "macro_f1": float(np.mean([row.f1 for row in rows if row.support])),
         "baseline_accuracy": baseline,
     }
-    always = f"always saying {commonest.name!r} would be right in {baseline:.1%}"
+    name = commonest.name if len(commonest.name) <= 24 else f"{commonest.name[:23]}…"
+    always = f"always saying {name!r} would be right in {baseline:.1%}"
     notes = () if accuracy > baseline else (f"the network is no better than a guess: {always}.",)
     return Evaluation(
         f"{accuracy:.1%} of {_rows(fitted)} {verb} correctly.", numbers, facts, tuple(map(str, names)),

@@ -13,7 +13,8 @@ __all__ = ["render"]
 EXTRA = """nav ol { columns:20rem 3; padding-left:1.4rem; } nav a { color:var(--accent); }
 .question { font-size:1.1rem; color:var(--quiet); margin:-.4rem 0 1.2rem; max-width:46rem; }
 .headline { font-size:2.4rem; } .notes p { margin:.2rem 0 .7rem; max-width:38rem; } .yes { color:var(--good); }
-.no { color:var(--bad); font-weight:700; } .notes { background:none; border:0; padding:0; } td { white-space:normal; }
+.no { color:var(--bad); font-weight:700; } td.words { min-width:11rem; }
+.notes { background:none; border:0; padding:0; } td { white-space:normal; }
 """
 
 
