@@ -31,26 +31,28 @@ def targets(kind: str, rng: np.random.Generator) -> np.ndarray:
     }[kind]()
 
 
-def smooth_start(objective: gn.Objective, X: np.ndarray, Y: np.ndarray) -> np.ndarray:
-    """Return the first start whose signals stay clear of kinks (z = 0, a = y, a = y +- 1) and of rows without spread.
+def smooth_case(objective: gn.Objective) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the first theta, X and Y whose signals stay clear of kinks (z = 0, |a - y| = 0 or 1).
 
     At a kink a central difference is not the derivative, however small its step.
     """
     for seed in range(1, 1000):
-        theta = objective.net.init(seed)
+        rng = np.random.default_rng(seed)
+        theta, X, Y = objective.net.init(rng), rng.normal(size=(6, 3)), targets(objective.loss_record.targets, rng)
         trace = objective.net.forward(theta, X, training=True, rng=int(np.random.default_rng(0).integers(2**31)))
-        distances = [np.abs(trace.z[l]).min() for l in (1, len(trace.z) - 1)]
-        distances += [np.abs(np.abs(trace.output - Y) - edge).min() for edge in (0.0, 1.0)]
+        ends = zip((1, len(trace.z) - 1), (objective.net.layers[0], objective.net.layers[-1]), strict=True)
+        distances = [np.abs(trace.z[l]).min() for l, layer in ends if not layer.function.analytic]
+        if not objective.loss_record.analytic:
+            distances += [np.abs(np.abs(trace.output - Y) - edge).min() for edge in (0.0, 1.0)]
         normed = isinstance(objective.net.layers[1], gn.BatchNorm | gn.LayerNorm)
         axis = 0 if isinstance(objective.net.layers[1], gn.BatchNorm) else 1
         spread = trace.a[1].std(axis=axis).min() if normed else 1.0
-        if min(distances) > 1e-3 and spread > 0.02:
-            return theta
-    raise RuntimeError("no start is clear of kinks")
+        if min(distances, default=1.0) > 1e-3 and spread > 0.02:
+            return theta, X, Y
+    raise RuntimeError(f"no start of {objective} is clear of kinks")
 
 
 def main() -> None:
-    rng = np.random.default_rng(0)
     worst = {"central": (0.0, ""), "complex": (0.0, "")}
     counts = dict.fromkeys(worst, 0)
     refused = 0
@@ -61,8 +63,7 @@ def main() -> None:
         except gn.GlassnetError:  # an output that can leave the domain of the loss
             refused += 1
             continue
-        X, Y = rng.normal(size=(6, 3)), targets(objective.loss_record.targets, rng)
-        theta = smooth_start(objective, X, Y)
+        theta, X, Y = smooth_case(objective)
         analytic = objective.loss_record.analytic and all(ACTIVATIONS[name]().analytic for name in (hidden, output))
         for method in ("central", "complex") if analytic else ("central",):
             error = gn.check_gradient(objective, theta, X, Y, method=method).error
