@@ -294,3 +294,12 @@ def test_a_narrow_encoding_is_no_obstacle(tmp_path: Path) -> None:
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "L\\xe4ufe" in ended.stderr
     assert ended.stderr.count("\n") == 1
+
+
+def test_the_task_can_be_asked_for(run: Run) -> None:
+    table(rooms=[1, 2, 3, 4] * 10).to_csv("t.csv", index=False)
+    assert "classes" in run("fit t.csv --hidden 3 --epochs 1")[1]
+    code, out, _ = run("fit t.csv --hidden 3 --epochs 1 --task regression")
+    assert (code, "R²" in out) == (0, True)
+    assert "did you mean 'regression'?" in run("fit t.csv --task regresion")[2]
+    assert "--task is for files" in run("fit iris --task regression")[2]

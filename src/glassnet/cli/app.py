@@ -66,6 +66,10 @@ def fit(
     target: Annotated[
         str | None, typer.Option(metavar="COL", help="The column to predict. [default: the last one]")
     ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(metavar="TASK", help="classification or regression. [default: decided from the target, and said]"),
+    ] = None,
     hidden: Annotated[str, typer.Option(metavar="50,50", help="Units of the hidden layers; 0 for none.")] = "100",
     activation: Annotated[str, typer.Option(metavar="NAME", help="Activation of the hidden layers.")] = "relu",
     solver: Annotated[
@@ -102,9 +106,9 @@ def fit(
     from glassnet.cli.records import FitConfig
 
     config = FitConfig(
-        source=source, target=target, hidden=FitConfig.parse_hidden(hidden), activation=activation, solver=solver,
-        learning_rate=learning_rate, epochs=epochs, batch_size=batch_size, l2=l2, test_size=test_size, seed=seed,
-        out=out, engine=engine,
+        source=source, target=target, task=task, hidden=FitConfig.parse_hidden(hidden), activation=activation,
+        solver=solver, learning_rate=learning_rate, epochs=epochs, batch_size=batch_size, l2=l2, test_size=test_size,
+        seed=seed, out=out, engine=engine,
     )  # fmt: skip
     # not typer.Exit: `main` must tell an interrupted fit, whose folder is written, from a command that was cut off
     raise SystemExit(fit_and_write(config))

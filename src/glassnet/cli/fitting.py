@@ -30,7 +30,7 @@ __all__ = ["fit", "fit_and_write"]
 
 def fit_and_write(config: FitConfig) -> int:
     """Do everything; return the exit code."""
-    source = open_source(config.source, config.target)
+    source = open_source(config.source, config.target, config.task)
     part = _split(source, config)
     pipeline = make_model(source, config, part)
     with RunFolder.reserve(config.out, source.name) as folder:  # from here on the input is known to be right

@@ -47,6 +47,7 @@ class FitConfig:
 
     source: str
     target: str | None = None
+    task: str | None = None
     hidden: tuple[int, ...] = (100,)
     activation: str = "relu"
     solver: str = "adam"

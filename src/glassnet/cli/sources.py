@@ -41,24 +41,25 @@ class Source:
         return "images" if self.image_shape else "rows"
 
 
-def open_source(source: str, target: str | None) -> Source:
+def open_source(source: str, target: str | None, task: str | None = None) -> Source:
     """Open a data set or a file.
 
     Raises GlassnetError where there is neither, with the nearest name.
     """
     if source in datasets.DATASETS:
-        return _from_dataset(source, target)
+        return _from_dataset(source, target, task)
     path = Path(source)
     if path.exists() or path.suffix or len(path.parts) > 1:
-        return _from_table(path, target)
+        return _from_table(path, target, task)
     guess = nearest(source, datasets.DATASETS)
     hint = f"did you mean {guess!r}? " if guess else ""
     raise GlassnetError(f"{source!r} is no file and no data set: {hint}Data sets: {', '.join(datasets.DATASETS)}.")
 
 
-def _from_dataset(name: str, target: str | None) -> Source:
-    if target is not None:
-        raise GlassnetError(f"--target is for files; the data set {name!r} has its own target.")
+def _from_dataset(name: str, target: str | None, task: str | None) -> Source:
+    for option, given in (("--target", target), ("--task", task)):
+        if given is not None:
+            raise GlassnetError(f"{option} is for files; the data set {name!r} has its own target.")
     data = datasets.load(name)
     columns = list(data.feature_names)
 
@@ -76,10 +77,10 @@ def _from_dataset(name: str, target: str | None) -> Source:
     )  # fmt: skip
 
 
-def _from_table(path: Path, target: str | None) -> Source:
+def _from_table(path: Path, target: str | None, asked: str | None) -> Source:
     frame = tables.read_table(path)
     split = tables.split_target(frame, target)
-    task = tables.task_of(split.y)
+    task = tables.task_of(split.y, asked)
     X = tables.check_columns(split.X, split.X.columns)
     named = f"{split.y.name!s}" + (" (the last column; choose another with --target)" if split.assumed else "")
     y = class_names(split.y) if task.kind == "classification" else split.y.to_numpy(dtype=np.float64)
