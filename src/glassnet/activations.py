@@ -288,10 +288,6 @@ def _half_log_max(dtype: np.dtype[np.generic]) -> float:
     return float(np.log(np.finfo(np.float32 if dtype in (np.float32, np.complex64) else np.float64).max)) / 2 - 1.0
 
 
-def _fixed(activation: Activation) -> Callable[[], Activation]:
-    return lambda: activation
-
-
 #                 name        f         df         range          init              analytic
 FIXED = (
     Activation("identity", identity, didentity, "real", "glorot_uniform", True),
@@ -308,7 +304,7 @@ FIXED = (
 )
 
 ACTIVATIONS: Mapping[str, Callable[..., Activation]] = {
-    **{activation.name: _fixed(replace(activation, takes_complex=True)) for activation in FIXED},
+    **{activation.name: registry.fixed(replace(activation, takes_complex=True)) for activation in FIXED},
     "leaky_relu": leaky_relu,
     "elu": elu,
 }

@@ -15,9 +15,12 @@ from glassnet.optimizers import RuleState
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["EpochRecord", "History", "Run", "Status"]
+__all__ = ["COLUMNS", "EpochRecord", "History", "Run", "Status"]
 
 Status = Literal["converged", "stopped", "completed", "diverged"]
+
+COLUMNS = ("epoch", "updates", "loss", "penalty", "learning_rate", "gradient_norm", "seconds")
+"""What every row of a history holds besides the scores; no metric may take one of these names."""
 
 
 @dataclass(frozen=True)

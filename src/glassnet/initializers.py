@@ -108,10 +108,6 @@ def _orthogonal(rng: np.random.Generator, fan_in: int, fan_out: int, shape: Shap
     return np.asarray(q if fan_in >= fan_out else q.T)
 
 
-def _fixed(initializer: Initializer) -> Callable[[], Initializer]:
-    return lambda: initializer
-
-
 VARIANCES: Mapping[str, Callable[[int, int], float]] = {
     "glorot": lambda fan_in, fan_out: 2.0 / (fan_in + fan_out),  # Glorot and Bengio 2010
     "he": lambda fan_in, fan_out: 2.0 / fan_in,  # He, Zhang, Ren and Sun 2015
@@ -123,10 +119,10 @@ INITIALIZERS: Mapping[str, Callable[..., Initializer]] = {
     "constant": constant,
     "normal": normal,
     "uniform": uniform,
-    **{f"{name}_normal": _fixed(_scaled_normal(f"{name}_normal", v)) for name, v in VARIANCES.items()},
-    **{f"{name}_uniform": _fixed(_scaled_uniform(f"{name}_uniform", v)) for name, v in VARIANCES.items()},
-    "glorot_older": _fixed(_scaled_normal("glorot_older", lambda n_in, n_out: 1.0 / (n_in + n_out))),
-    "orthogonal": _fixed(Initializer("orthogonal", _orthogonal)),
+    **{f"{name}_normal": registry.fixed(_scaled_normal(f"{name}_normal", v)) for name, v in VARIANCES.items()},
+    **{f"{name}_uniform": registry.fixed(_scaled_uniform(f"{name}_uniform", v)) for name, v in VARIANCES.items()},
+    "glorot_older": registry.fixed(_scaled_normal("glorot_older", lambda n_in, n_out: 1.0 / (n_in + n_out))),
+    "orthogonal": registry.fixed(Initializer("orthogonal", _orthogonal)),
 }
 """Name -> maker of every initializer. `glorot_older` is N(0, 1) / sqrt(fan_in + fan_out)."""
 

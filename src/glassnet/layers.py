@@ -25,7 +25,7 @@ import numpy as np
 
 from glassnet import activations, initializers, registry
 from glassnet.activations import Activation, ActivationLike
-from glassnet.arrays import Array, check_count
+from glassnet.arrays import Array, Seed, check_count
 from glassnet.errors import choose, fault
 from glassnet.initializers import InitializerLike
 from glassnet.records import Record
@@ -47,6 +47,11 @@ class Mode:
 
     training: bool = False
     noise: Noise | None = None
+
+    @classmethod
+    def of(cls, training: bool, rng: Seed | Noise) -> Mode:
+        """Return the mode with noise from a seed, a generator, or one generator for each network of a stack."""
+        return cls(training, np.random.default_rng(rng) if isinstance(rng, int | np.integer) else rng)
 
 
 class Layer(Protocol):

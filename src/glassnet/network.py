@@ -152,6 +152,12 @@ class Network(Record):
             start |= {f"{name}{l}": array for name, array in drawn.items()}
         return self.layout.pack(start, dtype)
 
+    def check_theta(self, theta: Array) -> None:
+        """Raise GlassnetError where theta is not the vector (P,) of floats of one network."""
+        if theta.shape != (self.n_parameters,) or theta.dtype.kind != "f":
+            received = f"{theta.dtype} {theta.shape}"
+            raise fault("theta", f"floats ({self.n_parameters},)", received, "Take net.init(rng=0).")
+
     def init_state(self, dtype: npt.DTypeLike = np.float64) -> Array:
         """Return the running statistics (Q,) before any training: means 0, variances 1."""
         return self.state_layout.mask(name for name in self.state_layout.names if name.startswith("var")).astype(dtype)
@@ -172,8 +178,7 @@ class Network(Record):
 
         Raises GlassnetError for wrong shapes and for NaN or infinity in X.
         """
-        noise = np.random.default_rng(rng) if isinstance(rng, int | np.integer) else rng
-        return self.trace(theta, as_matrix("X", X, self.n_inputs), state, Mode(training, noise))
+        return self.trace(theta, as_matrix("X", X, self.n_inputs), state, Mode.of(training, rng))
 
     def trace(
         self, theta: Array, X: Array, state: Array | None = None, mode: Mode = PREDICT, work: Work | None = None

@@ -103,7 +103,7 @@ class Objective(Record):
     ) -> Array:
         """Return J, a scalar for theta (P,) or (S,) for a stack (S, P). Arguments as in `value_and_grad`."""
         rows, targets, weights = self.check(X, Y, sample_weight)
-        trace = self.run_on.forward(self.net, np.asarray(theta), rows, state, _mode(training, rng))
+        trace = self.run_on.forward(self.net, np.asarray(theta), rows, state, Mode.of(training, rng))
         return self.data_term(trace, targets, weights) + self.penalty(np.asarray(theta))
 
     def value_and_grad(
@@ -125,7 +125,7 @@ class Objective(Record):
         Raises GlassnetError for shapes that do not fit, NaN or infinity, and targets that the loss has no meaning for.
         """
         rows, targets, weights = self.check(X, Y, sample_weight)
-        J, grad, _ = self.evaluate(np.asarray(theta), rows, targets, weights, state, _mode(training, rng))
+        J, grad, _ = self.evaluate(np.asarray(theta), rows, targets, weights, state, Mode.of(training, rng))
         return J, grad
 
     def residuals(self, theta: Array, X: npt.ArrayLike, Y: npt.ArrayLike, *, state: Array | None = None) -> Array:
@@ -157,14 +157,8 @@ class Objective(Record):
         data = self.check(X, Y, sample_weight)
         if np.shape(direction) != np.shape(theta):
             raise fault("direction", f"of theta's shape {np.shape(theta)}", np.shape(direction))
-        mode, theta = Mode(training), np.asarray(theta, dtype=np.float64)
-        direction = np.asarray(direction, dtype=np.float64)
-        if self.takes_complex:
-            shifted = theta + 1e-30j * direction
-            return np.asarray(self.evaluate(shifted, *data, None, mode)[1].imag / 1e-30)
-        h = 1e-6 / max(float(np.abs(direction).max()), 1e-300)
-        up, down = (self.evaluate(theta + s * h * direction, *data, None, mode)[1] for s in (1.0, -1.0))
-        return np.asarray((up - down) / (2.0 * h))
+        theta, direction = np.asarray(theta, dtype=np.float64), np.asarray(direction, dtype=np.float64)
+        return self.curvature(theta, direction, *data, Mode(training))
 
     @cached_property
     def takes_complex(self) -> bool:
@@ -216,6 +210,15 @@ class Objective(Record):
             self._add_penalty_gradient(theta, grad)
         return J, grad, trace
 
+    def curvature(self, theta: Array, direction: Array, X: Array, Y: Array, weights: Array | None, mode: Mode) -> Array:
+        """Return H v as `hessian_product` does, for float64 theta and v and arrays that `check` has seen."""
+        if self.takes_complex:
+            shifted = theta + 1e-30j * direction
+            return np.asarray(self.evaluate(shifted, X, Y, weights, None, mode)[1].imag / 1e-30)
+        h = 1e-6 / max(float(np.abs(direction).max()), 1e-300)
+        up, down = (self.evaluate(theta + s * h * direction, X, Y, weights, None, mode)[1] for s in (1.0, -1.0))
+        return np.asarray((up - down) / (2.0 * h))
+
     def data_term(self, trace: Trace, Y: Array, weights: Array | None) -> Array:
         """The mean of w_i loss_i, without the penalty; weights have mean 1 over the data (`check` sees to it)."""
         if self.matched is not None:
@@ -253,7 +256,3 @@ class Objective(Record):
                 grad[..., part] += self.l2 * W
             if self.l1:
                 grad[..., part] += self.l1 * ((W > 0) * 1.0 - (W < 0) * 1.0).astype(W.dtype)
-
-
-def _mode(training: bool, rng: Seed | Noise) -> Mode:
-    return Mode(training, np.random.default_rng(rng) if isinstance(rng, int | np.integer) else rng)

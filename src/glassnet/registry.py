@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from glassnet.errors import GlassnetError, choose, type_fault
 
-__all__ = ["Named", "Spec", "make", "non_default", "reduced", "remembered", "spec_of"]
+__all__ = ["Named", "Spec", "fixed", "make", "non_default", "reduced", "remembered", "spec_of"]
 
 Spec = str | dict[str, object]
 """What a record looks like in JSON: its name, or a mapping with its name and its options."""
@@ -68,6 +68,11 @@ def make(kind: str, table: Mapping[str, Callable[..., R]], spec: str | Mapping[s
         return maker(**options)
     except TypeError as error:
         raise GlassnetError(f"{kind} {spec.get('name')!r} does not take {options}: {error}.") from error
+
+
+def fixed(record: R) -> Callable[[], R]:
+    """Return the maker of a record without options."""
+    return lambda: record
 
 
 def non_default(**options: tuple[float, float]) -> tuple[tuple[str, float], ...]:

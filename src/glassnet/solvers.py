@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from glassnet.arrays import Array, check_count, read_only
 from glassnet.callbacks import Request, start_all
-from glassnet.errors import GlassnetError, choose, fault
+from glassnet.errors import GlassnetError, choose
 from glassnet.history import EpochRecord, History, Run
 from glassnet.layers import BatchNorm, Dropout, Mode
 from glassnet.network import Network
@@ -87,8 +87,7 @@ def minimize(
     check_count("max_iter", max_iter)
     if any(isinstance(layer, Dropout) and layer.rate for layer in objective.net.layers):
         raise GlassnetError(f"{method} needs a loss that does not change from call to call; Dropout: use train(...).")
-    if theta.shape != (objective.net.n_parameters,) or theta.dtype.kind != "f":
-        raise fault("theta", f"floats ({objective.net.n_parameters},)", f"{theta.dtype} {theta.shape}")
+    objective.net.check_theta(theta)
     objective = objective if engine is None else replace(objective, engine=engine)
     rows, targets, weights = objective.check(X, Y, sample_weight, stacks=False)
     data = rows.astype(np.float64, copy=False), targets.astype(np.float64, copy=False), weights
@@ -147,7 +146,7 @@ class _Watch:
         return self.scale * float(J), self.scale * grad
 
     def hessian_product(self, theta: Array, direction: Array) -> Array:
-        return self.scale * self.objective.hessian_product(theta, direction, *self.data, training=True)
+        return self.scale * self.objective.curvature(theta, direction, *self.data, Mode(training=True))
 
     def scipy_callback(self, intermediate_result: Any) -> None:
         self.after_iteration(intermediate_result.x)

@@ -24,7 +24,7 @@ from glassnet import optimizers
 from glassnet.arrays import Array, Seed, check_count, read_only
 from glassnet.callbacks import Request, Watcher, start_all
 from glassnet.errors import choose, fault
-from glassnet.history import EpochRecord, History, Run
+from glassnet.history import COLUMNS, EpochRecord, History, Run
 from glassnet.layers import BatchNorm, Mode
 from glassnet.network import Network, Trace, Work
 from glassnet.objective import Objective
@@ -36,8 +36,6 @@ __all__ = ["Metric", "Sampling", "train"]
 
 Metric = Callable[[Array, Array], float]
 """(outputs (m, k), targets (m, k)) -> a score."""
-RESERVED = {"epoch", "updates", "loss", "penalty", "learning_rate", "gradient_norm", "seconds"}
-"""Columns of the history that no metric may take the name of."""
 Data = tuple[Array, Array, Array | None]
 
 SLOWER = "Try a learning rate ten times smaller."
@@ -102,7 +100,7 @@ def train(
     if validation is not None and (not isinstance(validation, list | tuple) or len(validation) not in (2, 3)):
         raise fault("validation", "(X, Y) or (X, Y, sample_weight)", type(validation).__name__)
     for name, metric in (metrics or {}).items():
-        if name in RESERVED or not callable(metric):
+        if name in COLUMNS or not callable(metric):
             raise fault("each metric", "a function (outputs, targets) with a name of its own", f"{name!r}: {metric!r}")
     held_out = None if validation is None else objective.check(*validation, stacks=False)
     if average is not None and not 0 < average < 1:
@@ -151,8 +149,7 @@ def _start(
     average: float | None,
 ) -> _Position:
     theta = np.array(theta, copy=True)
-    if theta.shape != (net.n_parameters,) or theta.dtype.kind != "f":
-        raise fault("theta", f"floats ({net.n_parameters},)", f"{theta.dtype} {theta.shape}", "Take net.init(rng=0).")
+    net.check_theta(theta)
     if not np.isfinite(theta).all():
         raise fault("theta", "finite", "NaN or infinity")
     if state is not None and np.shape(state) != (net.state_layout.size,):

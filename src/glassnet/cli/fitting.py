@@ -18,6 +18,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from glassnet import tables
 from glassnet.arrays import Array
 from glassnet.cli import printing
+from glassnet.cli.measuring import evaluation
 from glassnet.cli.records import FEWEST_ROWS, FEWEST_TO_STOP, MOST_PARAMETERS, FitConfig, Fitted, too_large
 from glassnet.cli.run_folder import RunFolder
 from glassnet.cli.sources import Source, open_source
@@ -36,8 +37,9 @@ def fit_and_write(config: FitConfig) -> int:
     with RunFolder.reserve(config.out, source.name) as folder:  # from here on the input is known to be right
         printing.print_source(source)
         fitted = fit(source, config, part, pipeline)
-        printing.print_result(fitted)
-        path = folder.write(fitted)
+        measured = evaluation(fitted)
+        printing.print_result(fitted, measured)
+        path = folder.write(fitted, measured)
     printing.print_ending(fitted, path)
     if fitted.interrupted:
         return 130

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from glassnet import tables
-from glassnet.cli.measuring import Evaluation, evaluation
+from glassnet.cli.measuring import Evaluation
 from glassnet.cli.records import Fitted
 from glassnet.cli.sources import Source
 from glassnet.insight.html import number
@@ -112,9 +112,8 @@ def print_network_table(net: Network) -> None:
     say()
 
 
-def print_result(fitted: Fitted) -> None:
+def print_result(fitted: Fitted, measured: Evaluation) -> None:
     """Print how training ended, and the result on held-out rows."""
-    measured = evaluation(fitted)
     say()
     print_how_it_ended(measured)
     for note in fitted.notes:

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from glassnet.cli.measuring import evaluation, layer_numbers, make_report
+from glassnet.cli.measuring import Evaluation, layer_numbers, make_report
 from glassnet.cli.records import FitConfig, Fitted
 from glassnet.errors import fault
 from glassnet.insight.report import render
@@ -74,17 +74,17 @@ class RunFolder:
         shutil.rmtree(self.partial, ignore_errors=True)  # after a success it has moved and is no longer there
         _remove(self.made)
 
-    def write(self, fitted: Fitted) -> Path:
+    def write(self, fitted: Fitted, measured: Evaluation) -> Path:
         """Write every file, then move the folder to the first free name; return its path."""
         try:
-            self._write_files(fitted)
+            self._write_files(fitted, measured)
             return self._move()
         except OSError as error:
             raise fault("--out", "a place that can be written", f"{self.wanted} ({error.strerror})") from error
 
-    def _write_files(self, fitted: Fitted) -> None:
+    def _write_files(self, fitted: Fitted, measured: Evaluation) -> None:
         estimator, here = fitted.estimator, self.partial
-        config, measured = asdict(fitted.config), evaluation(fitted)
+        config = asdict(fitted.config)
         save_pipeline(here / "model.skops", fitted.pipeline)
         save(
             here / "network.safetensors", estimator.network_, estimator.theta_, metadata={"source": fitted.source.name}

@@ -14,9 +14,8 @@ import numpy as np
 import glassnet as gn
 from glassnet import datasets, initializers
 from glassnet.arrays import Array
-from glassnet.gallery.experiment import Experiment, at_least, at_most, equal
+from glassnet.gallery.experiment import Experiment, Row, at_least, at_most, equal
 from glassnet.insight import pictures, plots
-from glassnet.insight.pictures import Figure
 from glassnet.insight.summary import layer_statistics
 
 TITLE = "Why a deeper network learned nothing"
@@ -75,10 +74,11 @@ def run(seed: int = 0, quick: bool = False) -> Experiment:
     mended = np.array([[[accuracy(d, r, True, s, epochs) for s in seeds] for r in good_rates] for d in DEPTHS])
     dying, fading = (first_epoch(depth, BATCH * 5e-3, False, seed) for depth in (1, 5))
     healthy = first_epoch(5, 0.1, True, seed)
-    enough = 0.8 if quick else 0.965  # 97% in whole per cents; 15 epochs are few for three broken layers
-    low, sound = broken[:3, 0].mean(axis=1), mended[:, 0].mean(axis=1)
-    rows = [at_least(f"broken, rate {rates[0]:g}, {DEPTHS[i]} hidden: accuracy", low[i], enough) for i in range(3)]
+    enough = 80 if quick else 97  # whole per cents, as measured before; 15 epochs are few for three broken layers
+    low, sound = [round(100 * a) for a in broken[:3, 0].mean(axis=1)], mended[:, 0].mean(axis=1)
+    rows = [at_least(f"broken, rate {rates[0]:g}, {DEPTHS[i]} hidden: whole %", low[i], enough) for i in range(3)]
     if not quick:
+        rows.append(Row("broken, rate 0.003, 1 hidden: each run, %", str(np.round(100 * broken[0, 2])), "most 8 to 12"))
         rows.append(at_most("broken, rate 0.003, 1 hidden: median accuracy", float(np.median(broken[0, 2])), 0.5))
         rows.append(at_least("broken, rate 0.003, 2 and 3 hidden: lowest accuracy", broken[1:3, 2].min(), 0.9))
     stuck = float((broken[:, np.array(rates) >= 5e-3] <= 0.12).mean())  # who always says the same digit is there
@@ -98,7 +98,7 @@ def run(seed: int = 0, quick: bool = False) -> Experiment:
 
 
 @plots.house_style()
-def picture(maps: dict[str, tuple[list[float], Array]], flows: dict[str, dict[str, Array]]) -> Figure:
+def picture(maps: dict[str, tuple[list[float], Array]], flows: dict[str, dict[str, Array]]) -> pictures.Figure:
     """Draw the two maps, and what flows through three networks before training and in the first epoch."""
     figure, axes = pictures.grid_of_axes(2, 3, size=(3.5, 3.1))
     for ax, (name, (rates, cells)) in zip(axes, maps.items(), strict=False):

@@ -27,7 +27,7 @@ from matplotlib.ticker import MaxNLocator
 
 from glassnet.arrays import Array, as_floats, check_count
 from glassnet.errors import fault, type_fault
-from glassnet.history import History
+from glassnet.history import COLUMNS, History
 from glassnet.insight.summary import LayerStatistics
 from glassnet.layers import Dropout
 from glassnet.network import Network
@@ -43,7 +43,7 @@ CYCLE = (BLUE, AMBER, GREEN, PURPLE, SKY, VERMILLION)
 DIVERGING = LinearSegmentedColormap.from_list("glassnet_diverging", ["#8f3f00", VERMILLION, "#ffffff", BLUE, "#003f66"])
 SHADES = LinearSegmentedColormap.from_list("glassnet_shades", ["#f3f6f9", "#cfe3f1", "#7fb4d8", BLUE, "#004b78"])
 
-NOT_SCORES = {"epoch", "updates", "loss", "penalty", "validation_loss", "learning_rate", "gradient_norm", "seconds"}
+NOT_SCORES = {*COLUMNS, "validation_loss"}
 """Columns of a history that are not metrics."""
 
 
