@@ -21,10 +21,11 @@ HOUSE = [
     *("errors", "arrays", "registry", "records"),
     *("activations", "losses", "initializers", "schedules"),
     *("layout", "layers", "network"),
-    *("engines/contract", "engines/reference"),
-    *("engines/blas", "engines/kernels", "engines/epoch", "engines/compiled", "engines/__init__"),
+    *("engines/contract", "engines/reference", "engines/notices", "engines/threads", "engines/storage"),
+    *("engines/machine", "engines/elementary", "engines/formulas", "engines/kernels", "engines/layer_kernels"),
+    *("engines/tables", "engines/program", "engines/epoch", "engines/compiled", "engines/__init__"),
     *("objective", "gradcheck"),
-    *("optimizers", "scores", "history", "callbacks", "solvers", "sampling", "training"),
+    *("optimizers", "scores", "history", "callbacks", "solvers", "sampling", "stepping", "training"),
     *(
         "insight/summary",
         "insight/debug",
@@ -58,6 +59,8 @@ HOMES = {
     "skrub": ("tables", "persistence"),
     "skops": ("tables", "persistence"),
     "numba": ("engines/",),
+    "llvmlite": ("engines/machine",),
+    "threadpoolctl": ("engines/threads",),
     "sklearn": ("datasets", "tables", "persistence", "estimators/", "cli/"),
     "onnx": ("onnx_export",),
     "safetensors": ("persistence",),
@@ -69,7 +72,10 @@ HOMES = {
 IN_TYPES = {"matplotlib": ("gallery/",)}
 """Who may name a library in its types alone, under TYPE_CHECKING."""
 
-COMPILED = {"engines/blas", "engines/kernels", "engines/epoch", "engines/compiled"}
+COMPILED = {
+    *("engines/machine", "engines/elementary", "engines/formulas", "engines/kernels", "engines/layer_kernels"),
+    *("engines/epoch", "engines/compiled"),
+}
 """Imported on first use only, so that these may import Numba and SciPy at their top."""
 
 SEEDED = {

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from glassnet.optimizers import RuleState
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "EpochRecord", "History", "Run", "Status"]
+__all__ = ["COLUMNS", "Columns", "EpochRecord", "History", "Run", "Status"]
 
 Status = Literal["converged", "stopped", "completed", "diverged"]
 
@@ -73,6 +73,21 @@ class EpochRecord:
         return choose("monitored number", name or self.default_monitor, numbers)
 
 
+class Columns(Sequence[Mapping[str, float]]):
+    """Rows that are kept as columns: a hundred thousand short epochs are a few arrays."""
+
+    def __init__(self, columns: Mapping[str, Array]) -> None:
+        self.columns = dict(columns)
+
+    def __len__(self) -> int:
+        return min((len(column) for column in self.columns.values()), default=0)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return Columns({name: column[index] for name, column in self.columns.items()})
+        return {name: column[index].item() for name, column in self.columns.items()}
+
+
 @dataclass(frozen=True)
 class History:
     """One row an epoch.
@@ -82,7 +97,7 @@ class History:
     (array([0.7, 0.5]), 2)
     """
 
-    rows: tuple[Mapping[str, float], ...] = ()
+    rows: Sequence[Mapping[str, float]] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -96,6 +111,8 @@ class History:
         """
         if self.rows:
             choose("column", column, dict.fromkeys(self.columns))
+        if isinstance(self.rows, Columns):
+            return self.rows.columns[column].copy()
         return np.array([row[column] for row in self.rows])
 
     def __len__(self) -> int:

@@ -56,6 +56,9 @@ class Matched:
     """value(z, a, y): the cost of each output."""
     delta: Callable[[Array, Array, Array], Array]
     """delta(z, a, y) = dL/dz."""
+    smoothing: tuple[float, float] | None = None
+    """(label smoothing, factor) of a cross-entropy, which sees whole rows and is fused with its softmax by engines that
+    go element by element; None for an element-wise loss."""
 
 
 @dataclass(frozen=True)
@@ -263,7 +266,7 @@ def cross_entropy(label_smoothing: float = 0.0) -> Loss:
         log_sum_exp = z.max(axis=-1, keepdims=True) - np.log(a.max(axis=-1, keepdims=True))
         return np.asarray(smooth(y) * (log_sum_exp - z))
 
-    matched = Matched("softmax", value_z, lambda z, a, y: a - smooth(y))
+    matched = Matched("softmax", value_z, lambda z, a, y: a - smooth(y), (label_smoothing, 1.0))
     options = registry.non_default(label_smoothing=(label_smoothing, 0.0))
     return Loss("cross_entropy", value, slope, "simplex", "simplex", matched, True, options)
 
@@ -326,12 +329,19 @@ def scaled(loss: Loss, factor: float) -> Loss:
     """
     if factor == 1.0:
         return loss
-    pair = loss.matched
-    matched = pair and Matched(
-        pair.activation, lambda z, a, y: factor * pair.value(z, a, y), lambda z, a, y: factor * pair.delta(z, a, y)
+    value, slope, pair = loss.value, loss.slope, loss.matched
+    matched = pair and _scaled_pair(pair, factor)
+    return replace(
+        loss, value=lambda a, y: factor * value(a, y), slope=lambda a, y: factor * slope(a, y), matched=matched
     )
-    value, slope = (lambda a, y: factor * loss.value(a, y)), (lambda a, y: factor * loss.slope(a, y))
-    return replace(loss, value=value, slope=slope, matched=matched)
+
+
+def _scaled_pair(pair: Matched, factor: float) -> Matched:
+    value, delta = pair.value, pair.delta
+    smoothing = pair.smoothing and (pair.smoothing[0], factor * pair.smoothing[1])
+    return Matched(
+        pair.activation, lambda z, a, y: factor * value(z, a, y), lambda z, a, y: factor * delta(z, a, y), smoothing
+    )
 
 
 LOSSES: Mapping[str, Callable[..., Loss]] = {

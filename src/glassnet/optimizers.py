@@ -3,6 +3,10 @@
 A rule is a frozen record with two pure functions on flat vectors: `init(theta) -> state` and
 `step(grad, state, learning_rate) -> step, state`. Only the training loop moves theta: theta += step.
 
+A rule's equation stands in one element-wise `formula(g, theta, slots, numbers) -> step, new slots`, on arrays here and
+on single numbers in the compiled engine; `numbers(t, rate)` are what it needs of step t besides (t and rate may be
+arrays: a row of numbers for each of many steps).
+
 Symbols: g gradient, t number of the step from 1, rate learning rate, eps a small number against division by zero.
 All functions work on a vector (P,) and on a stack (S, P).
 """
@@ -11,6 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from math import log
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -47,6 +53,31 @@ class Rule(Protocol):
         self, grad: Array, state: RuleState, learning_rate: float, theta: Array | None = None
     ) -> tuple[Array, RuleState]:
         """Return what to add to theta, and the new state."""
+
+
+Number = float | Array
+Slots = tuple[Array, ...]
+Formula = Callable[[Array, Array, Slots, tuple[Number, ...]], tuple[Array, Slots]]
+"""(g, theta, slots, numbers) -> step, new slots."""
+
+
+class FusedRule(Rule, Protocol):
+    """A rule whose equation is one element-wise formula, which the compiled engine fuses into its loop."""
+
+    @property
+    def formula(self) -> Formula:
+        """The equation."""
+
+    def numbers(self, t: Number, rate: Number) -> tuple[Number, ...]:
+        """Return what the formula needs of step t (from 1) besides g, theta and the slots."""
+
+
+def _one_step(
+    rule: FusedRule, grad: Array, state: RuleState, rate: float, theta: Array | None
+) -> tuple[Array, RuleState]:
+    t = state.t + 1
+    step, slots = rule.formula(grad, grad if theta is None else theta, state.slots, rule.numbers(t, rate))
+    return step, RuleState(t, slots, state.rule)
 
 
 def _zeros(rule: Rule, theta: Array, count: int) -> RuleState:
@@ -97,11 +128,37 @@ class SGD:
         self, grad: Array, state: RuleState, learning_rate: float, theta: Array | None = None
     ) -> tuple[Array, RuleState]:
         """Return the step and the new state."""
-        push = -learning_rate * grad
+        return _one_step(self, grad, state, learning_rate, theta)
+
+    @property
+    def formula(self) -> Formula:
+        """The equation of the kind of descent that was asked for."""
         if not self.momentum:
-            return push, RuleState(state.t + 1, (), state.rule)
-        v = self.momentum * state.slots[0] + push
-        return (self.momentum * v + push if self.nesterov else v), RuleState(state.t + 1, (v,), state.rule)
+            return _descent
+        return _nesterov if self.nesterov else _momentum
+
+    def numbers(self, t: Number, rate: Number) -> tuple[Number, ...]:
+        """Return rate, momentum."""
+        return rate, self.momentum
+
+
+def _descent(g: Array, theta: Array, slots: Slots, numbers: tuple[Number, ...]) -> tuple[Array, Slots]:
+    rate, _ = numbers
+    return -rate * g, ()
+
+
+def _momentum(g: Array, theta: Array, slots: Slots, numbers: tuple[Number, ...]) -> tuple[Array, Slots]:
+    (v,) = slots
+    rate, momentum = numbers
+    v = momentum * v - rate * g
+    return v, (v,)
+
+
+def _nesterov(g: Array, theta: Array, slots: Slots, numbers: tuple[Number, ...]) -> tuple[Array, Slots]:
+    (v,) = slots
+    rate, momentum = numbers
+    v = momentum * v - rate * g
+    return momentum * v - rate * g, (v,)
 
 
 @dataclass(frozen=True)
@@ -128,8 +185,23 @@ class AdaGrad:
         self, grad: Array, state: RuleState, learning_rate: float, theta: Array | None = None
     ) -> tuple[Array, RuleState]:
         """Return the step and the new state."""
-        r = state.slots[0] + grad * grad
-        return -learning_rate * grad / (self.eps + np.sqrt(r)), RuleState(state.t + 1, (r,), state.rule)
+        return _one_step(self, grad, state, learning_rate, theta)
+
+    @property
+    def formula(self) -> Formula:
+        """The equation."""
+        return _adagrad
+
+    def numbers(self, t: Number, rate: Number) -> tuple[Number, ...]:
+        """Return rate, eps."""
+        return rate, self.eps
+
+
+def _adagrad(g: Array, theta: Array, slots: Slots, numbers: tuple[Number, ...]) -> tuple[Array, Slots]:
+    (r,) = slots
+    rate, eps = numbers
+    r = r + g * g
+    return -rate * g / (eps + np.sqrt(r)), (r,)
 
 
 @dataclass(frozen=True)
@@ -157,8 +229,23 @@ class RMSProp:
         self, grad: Array, state: RuleState, learning_rate: float, theta: Array | None = None
     ) -> tuple[Array, RuleState]:
         """Return the step and the new state."""
-        r = self.rho * state.slots[0] + (1.0 - self.rho) * grad * grad
-        return -learning_rate * grad / (self.eps + np.sqrt(r)), RuleState(state.t + 1, (r,), state.rule)
+        return _one_step(self, grad, state, learning_rate, theta)
+
+    @property
+    def formula(self) -> Formula:
+        """The equation."""
+        return _rmsprop
+
+    def numbers(self, t: Number, rate: Number) -> tuple[Number, ...]:
+        """Return rate, eps, rho, 1 - rho."""
+        return rate, self.eps, self.rho, 1.0 - self.rho
+
+
+def _rmsprop(g: Array, theta: Array, slots: Slots, numbers: tuple[Number, ...]) -> tuple[Array, Slots]:
+    (r,) = slots
+    rate, eps, rho, rest = numbers
+    r = rho * r + rest * (g * g)
+    return -rate * g / (eps + np.sqrt(r)), (r,)
 
 
 @dataclass(frozen=True)
@@ -187,11 +274,25 @@ class Adam:
         self, grad: Array, state: RuleState, learning_rate: float, theta: Array | None = None
     ) -> tuple[Array, RuleState]:
         """Return the step and the new state."""
-        t, m, v = _moments(grad, state, self.beta1, self.beta2)
-        root = np.sqrt(v)
-        root *= (1.0 - self.beta2**t) ** -0.5
-        root += self.eps
-        return (-learning_rate / (1.0 - self.beta1**t)) * m / root, RuleState(t, (m, v), state.rule)
+        return _one_step(self, grad, state, learning_rate, theta)
+
+    @property
+    def formula(self) -> Formula:
+        """The equation."""
+        return _adam
+
+    def numbers(self, t: Number, rate: Number) -> tuple[Number, ...]:
+        """Return rate / (1 - beta1^t), 1 / sqrt(1 - beta2^t), eps, and the shares of old and new in m and v."""
+        scale, root = rate / (1.0 - self.beta1**t), (1.0 - self.beta2**t) ** -0.5
+        return scale, root, self.eps, self.beta1, 1.0 - self.beta1, self.beta2, 1.0 - self.beta2
+
+
+def _adam(g: Array, theta: Array, slots: Slots, numbers: tuple[Number, ...]) -> tuple[Array, Slots]:
+    m, v = slots
+    scale, root, eps, beta1, rest1, beta2, rest2 = numbers
+    m = beta1 * m + rest1 * g
+    v = beta2 * v + rest2 * (g * g)
+    return -scale * m / (root * np.sqrt(v) + eps), (m, v)
 
 
 @dataclass(frozen=True)
@@ -230,10 +331,23 @@ class AdamW:
         """Return the step and the new state; raises GlassnetError without theta, which the decay needs."""
         if theta is None:
             raise fault("theta", "given to AdamW.step, which decays it", None)
-        m, v, where = state.slots
-        step, new = self.adam.step(grad, RuleState(state.t, (m, v), state.rule), learning_rate)
-        step -= learning_rate * self.weight_decay * where * theta
-        return step, new._replace(slots=(*new.slots, where))
+        return _one_step(self, grad, state, learning_rate, theta)
+
+    @property
+    def formula(self) -> Formula:
+        """The equation."""
+        return _adamw
+
+    def numbers(self, t: Number, rate: Number) -> tuple[Number, ...]:
+        """Return those of Adam, and rate weight_decay."""
+        return *self.adam.numbers(t, rate), rate * self.weight_decay
+
+
+def _adamw(g: Array, theta: Array, slots: Slots, numbers: tuple[Number, ...]) -> tuple[Array, Slots]:
+    m, v, where = slots
+    scale, root, eps, beta1, rest1, beta2, rest2, decay = numbers
+    step, (m, v) = _adam(g, theta, (m, v), (scale, root, eps, beta1, rest1, beta2, rest2))
+    return step - decay * where * theta, (m, v, where)
 
 
 @dataclass(frozen=True)
@@ -244,7 +358,7 @@ class NAdam:
         M = mu_{t+1} m / (1 - c_{t+1}) + (1 - mu_t) g / (1 - c_t)
         step = -rate M / (sqrt V + eps)               m, v, V as in Adam
 
-    State: m, v, c (a number).
+    State: m, v.
     """
 
     learning_rate: float | Schedule = 2e-3
@@ -257,31 +371,47 @@ class NAdam:
         _check(self, beta1=self.beta1, beta2=self.beta2, eps=self.eps, decay=self.decay)
 
     def init(self, theta: Array, decayed: Array | None = None) -> RuleState:
-        """Start with m = v = 0 and c = 1."""
-        start = _zeros(self, theta, 2)
-        return start._replace(slots=(*start.slots, np.ones((), theta.dtype)))
+        """Start with m = v = 0."""
+        return _zeros(self, theta, 2)
 
     def step(
         self, grad: Array, state: RuleState, learning_rate: float, theta: Array | None = None
     ) -> tuple[Array, RuleState]:
         """Return the step and the new state."""
-        t, m, v = _moments(grad, state, self.beta1, self.beta2)
-        mu = self.beta1 * (1.0 - 0.5 * 0.96 ** (t * self.decay))
-        ahead = self.beta1 * (1.0 - 0.5 * 0.96 ** ((t + 1) * self.decay))
-        c = state.slots[2] * mu
-        M = ahead / (1.0 - c * ahead) * m + (1.0 - mu) / (1.0 - c) * grad
-        V = v / (1.0 - self.beta2**t)
-        return -learning_rate * M / (np.sqrt(V) + self.eps), RuleState(t, (m, v, c), state.rule)
+        return _one_step(self, grad, state, learning_rate, theta)
+
+    @property
+    def formula(self) -> Formula:
+        """The equation."""
+        return _nadam
+
+    def numbers(self, t: Number, rate: Number) -> tuple[Number, ...]:
+        """Return the factors of m, g and sqrt v in the step, eps, and the shares of old and new in m and v."""
+        products = _products(self.beta1, self.decay)
+        last = len(products) - 1
+        mu, ahead = (self.beta1 * (1.0 - 0.5 * 0.96 ** (when * self.decay)) for when in (t, t + 1))
+        c, c_ahead = products[np.minimum(t, last)], products[np.minimum(t + 1, last)]
+        of_m, of_g = rate * ahead / (1.0 - c_ahead), rate * (1.0 - mu) / (1.0 - c)
+        root = (1.0 - self.beta2**t) ** -0.5
+        if not isinstance(t, np.ndarray):
+            of_m, of_g = float(of_m), float(of_g)
+        return of_m, of_g, root, self.eps, self.beta1, 1.0 - self.beta1, self.beta2, 1.0 - self.beta2
 
 
-def _moments(grad: Array, state: RuleState, beta1: float, beta2: float) -> tuple[int, Array, Array]:
-    """Fading means of g and of g^2."""
-    m = beta1 * state.slots[0]
-    m += (1.0 - beta1) * grad
-    square = grad * grad
-    square *= 1.0 - beta2
-    square += beta2 * state.slots[1]
-    return state.t + 1, m, square
+def _nadam(g: Array, theta: Array, slots: Slots, numbers: tuple[Number, ...]) -> tuple[Array, Slots]:
+    m, v = slots
+    of_m, of_g, root, eps, beta1, rest1, beta2, rest2 = numbers
+    m = beta1 * m + rest1 * g
+    v = beta2 * v + rest2 * (g * g)
+    return -(of_m * m + of_g * g) / (root * np.sqrt(v) + eps), (m, v)
+
+
+@cache
+def _products(beta1: float, decay: float) -> Array:
+    """c_0, c_1, ... until they are below 1e-20, and nothing can be told from 1 - c."""
+    count = 2 if beta1 == 0 else int(-20.0 * log(10.0) / log(beta1)) + 2
+    mu = beta1 * (1.0 - 0.5 * 0.96 ** (np.arange(1, count) * decay))
+    return np.concatenate([[1.0], np.cumprod(mu), [0.0]])
 
 
 @dataclass(frozen=True)

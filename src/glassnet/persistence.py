@@ -266,6 +266,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
 TRUSTED: tuple[str, ...] = (
     "glassnet.estimators.mlp.MLPClassifier",
     "glassnet.estimators.mlp.MLPRegressor",
+    "glassnet.history.Columns",
     "glassnet.history.History",
     "glassnet.layers.Dense",
     "glassnet.network.Network",

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from glassnet.errors import fault
 
-__all__ = ["SAMPLINGS", "Batches", "Rows", "Sampling"]
+__all__ = ["SAMPLINGS", "Batches", "Rows", "Sampling", "is_shuffle", "keeps_order"]
 
 Sampling = Literal["shuffle", "sequential", "bootstrap", "batches"]
 Rows = slice | npt.NDArray[np.intp]
@@ -42,6 +42,16 @@ class Batches:
         rest = self.m % self.size
         return min(self.size, self.m) if self.drop_last or rest == 0 or self.size > self.m else rest
 
+    @property
+    def rows(self) -> int:
+        """Return how many rows an epoch visits."""
+        return self.m - self.m % self.size if self.drop_last else self.m
+
+    @property
+    def steps(self) -> int:
+        """Return how many batches make an epoch."""
+        return -(-self.rows // self.size)
+
     def epoch(self, rng: np.random.Generator) -> Iterator[Rows]:
         """Yield the rows of each batch of an epoch, as a slice or as indices (batch,)."""
         if self.size >= self.m and self.draw is not _bootstrap:
@@ -52,6 +62,16 @@ class Batches:
         for start in range(0, end, self.size):
             stop = min(start + self.size, end)
             yield slice(start, stop) if rows is None else rows[start:stop]
+
+
+def is_shuffle(batches: Batches) -> bool:
+    """Whether each epoch visits the rows in a new order, without replacement."""
+    return batches.draw is _shuffle
+
+
+def keeps_order(batches: Batches) -> bool:
+    """Whether every epoch visits the rows in their own order: so it is with one batch that holds them all."""
+    return batches.draw is _sequential or (batches.size >= batches.m and batches.draw is not _bootstrap)
 
 
 def _shuffle(m: int, size: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:

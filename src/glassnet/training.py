@@ -7,14 +7,13 @@
             theta = theta + step
         measure, record a row, ask the callbacks
 
-`_Step.epoch` is the inner loop, `_run` the outer one; all that changes stands in one `_Position`.
+The inner loop is in stepping.py (or compiled, in an engine), the outer one is `_run`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import isfinite
 from time import perf_counter
 
 import numpy as np
@@ -24,23 +23,21 @@ from glassnet import optimizers
 from glassnet.arrays import Array, Seed, check_count, read_only
 from glassnet.callbacks import Request, Watcher, start_all
 from glassnet.errors import choose, fault
-from glassnet.history import COLUMNS, EpochRecord, History, Run
+from glassnet.history import COLUMNS, Columns, EpochRecord, History, Run
 from glassnet.layers import BatchNorm, Mode
-from glassnet.network import Network, Trace, Work
+from glassnet.network import Network
 from glassnet.objective import Objective
 from glassnet.optimizers import Rule, RuleState
-from glassnet.sampling import SAMPLINGS, Batches, Rows, Sampling
-from glassnet.schedules import Schedule, as_schedule
+from glassnet.sampling import SAMPLINGS, Batches, Sampling
+from glassnet.schedules import as_schedule
+from glassnet.stepping import Data, Epoch, EpochLoop, Setting, Start, begin
 
 __all__ = ["Metric", "Sampling", "train"]
 
 Metric = Callable[[Array, Array], float]
 """(outputs (m, k), targets (m, k)) -> a score."""
-Data = tuple[Array, Array, Array | None]
 
 SLOWER = "Try a learning rate ten times smaller."
-BLOW_UP = 1e6
-"""An epoch whose loss is this many times (1 + the loss of the very first batch) has diverged, finite or not."""
 
 
 def train(
@@ -63,6 +60,7 @@ def train(
     rule_state: RuleState | None = None,
     rng: Seed = 0,
     engine: str | None = None,
+    n_threads: int | None = None,
 ) -> Run:
     """Train by mini-batches from theta (P,) on X (m, d), Y (m, k); no array that is passed in is changed.
 
@@ -79,7 +77,9 @@ def train(
     rule_state     what the same rule remembers of an earlier run (`run.rule_state`), its count of steps included; the
                    order of the rows starts anew from `rng`
     rng            a seed, or a generator, from which two more are spawned: for the order of rows and for dropout
-    engine         "auto", "numpy", ...; None takes the objective's
+    engine         "auto", "numpy" (the equations in NumPy) or "numba" (compiled); None takes the objective's
+    n_threads      at most so many threads for large products (compiled engine); None: one for each core. The result
+                   does not depend on it, to the last bit
 
     Returns a `Run`. A loss that leaves the finite numbers ends it at once with status "diverged"; Ctrl-C ends it with
     status "stopped". Either way theta is the last good one (or the best one, with `EarlyStopping`).
@@ -94,12 +94,26 @@ def train(
     >>> run.status, run.theta.round(3)
     ('completed', array([3., 1.]))
     """
-    objective = objective if engine is None else replace(objective, engine=engine)
-    rule = optimizers.get(optimizer)
+    setting, start, probe = _prepare(
+        objective if engine is None else replace(objective, engine=engine), theta, X, Y, optimizers.get(optimizer),
+        batch_size, sample_weight, validation, metrics or {}, sampling, drop_last, average, state, rule_state, rng,
+        n_threads,
+    )  # fmt: skip
+    check_count("epochs", epochs)
+    return _run(begin(setting, start), setting, probe, start_all(callbacks), epochs)
+
+
+def _prepare(
+    objective: Objective, theta: Array, X: npt.ArrayLike, Y: npt.ArrayLike, rule: Rule, batch_size: int,
+    sample_weight: npt.ArrayLike | None, validation: Sequence[npt.ArrayLike] | None, metrics: Mapping[str, Metric],
+    sampling: Sampling, drop_last: bool, average: float | None, state: Array | None, rule_state: RuleState | None,
+    rng: Seed, n_threads: int | None,
+) -> tuple[Setting, Start, _Probe]:  # fmt: skip
+    """Check every argument before any work is done."""
     X, Y, weights = objective.check(X, Y, sample_weight, stacks=False)
     if validation is not None and (not isinstance(validation, list | tuple) or len(validation) not in (2, 3)):
         raise fault("validation", "(X, Y) or (X, Y, sample_weight)", type(validation).__name__)
-    for name, metric in (metrics or {}).items():
+    for name, metric in metrics.items():
         if name in COLUMNS or not callable(metric):
             raise fault("each metric", "a function (outputs, targets) with a name of its own", f"{name!r}: {metric!r}")
     held_out = None if validation is None else objective.check(*validation, stacks=False)
@@ -108,46 +122,17 @@ def train(
     draw = choose("sampling", sampling, SAMPLINGS)
     batches = Batches(len(X), check_count("batch_size", batch_size), draw, drop_last)
     _check_batch_norm(objective.net, batches)
-    check_count("epochs", epochs)
-    generator = np.random.default_rng(rng)
-    order, noise = generator.spawn(2)
-    at = _start(objective.net, theta, state, rule, rule_state, average)
-    data = X, Y.astype(at.theta.dtype, copy=False), weights
-    step = _Step(objective, rule, as_schedule(rule.learning_rate), data, Mode(True, noise), average)
-    probe = _Probe(objective, held_out or data, "" if held_out is None else "validation_", metrics or {})
-    return _run(step, probe, batches, order, at, start_all(callbacks), epochs)
+    if n_threads is not None:
+        check_count("n_threads", n_threads)
+    order, noise = np.random.default_rng(rng).spawn(2)
+    start = _start(objective.net, theta, state, rule, rule_state)
+    data = X, Y.astype(start.theta.dtype, copy=False), weights
+    schedule = as_schedule(rule.learning_rate)
+    setting = Setting(objective, rule, schedule, data, batches, order, noise, average, n_threads)
+    return setting, start, _Probe(objective, held_out or data, "" if held_out is None else "validation_", metrics)
 
 
-@dataclass
-class _Position:
-    """Where a run stands: all that changes while it goes on."""
-
-    theta: Array
-    state: Array
-    rule_state: RuleState
-    averaged: Array | None
-    work: Work
-    updates: int = 0
-    rate_factor: float = 1.0
-    first_loss: float | None = None
-    batch: Data | None = None
-    loss: float = 0.0
-    gradient_norm: float = 0.0
-
-    def snapshot(self) -> tuple[Array, Array, RuleState]:
-        """Return copies of what the run would return now: the weights, the statistics, and what the rule remembers."""
-        weights = self.theta if self.averaged is None else self.averaged
-        return weights.copy(), self.state.copy(), self.rule_state
-
-
-def _start(
-    net: Network,
-    theta: Array,
-    state: Array | None,
-    rule: Rule,
-    rule_state: RuleState | None,
-    average: float | None,
-) -> _Position:
+def _start(net: Network, theta: Array, state: Array | None, rule: Rule, rule_state: RuleState | None) -> Start:
     theta = np.array(theta, copy=True)
     net.check_theta(theta)
     if not np.isfinite(theta).all():
@@ -160,8 +145,7 @@ def _start(
         rule_state = fresh
     elif _kind(rule_state) != _kind(fresh):
         raise fault("rule_state", f"of this rule and network, {_kind(fresh)}", f"{_kind(rule_state)}")
-    averaged = None if average is None else theta.copy()
-    return _Position(theta, state, rule_state, averaged, net.work(theta), updates=rule_state.t)
+    return Start(theta, state, rule_state)
 
 
 def _kind(state: RuleState) -> tuple[object, ...]:
@@ -175,134 +159,106 @@ def _check_batch_norm(net: Network, batches: Batches) -> None:
         raise fault("every batch", "of at least 2 rows with BatchNorm", "a batch of 1", remedy)
 
 
-# ---- one epoch ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Step:
-    """What stays the same from batch to batch."""
-
-    objective: Objective
-    rule: Rule
-    schedule: Schedule
-    data: Data
-    mode: Mode
-    average: float | None
-
-    def epoch(self, at: _Position, batches: Iterator[Rows]) -> str | None:
-        """Run the batches of one epoch, moving `at`; return why the loss is not finite, or None."""
-        X, Y, weights = self.data
-        total, seen = 0.0, 0
-        for number, rows in enumerate(batches, 1):
-            w = None if weights is None else weights[rows]
-            x, y = (X[rows], Y[rows]) if isinstance(rows, slice) else (X.take(rows, 0), Y.take(rows, 0))
-            J, grad, trace = self.objective.evaluate(at.theta, x, y, w, at.state, self.mode, at.work)
-            loss = float(J)
-            if not isfinite(loss):
-                return f"the loss is {loss} in batch {number}{_where(trace)}"
-            if at.first_loss is None:
-                at.first_loss = loss
-            rate = self.schedule(at.updates) * at.rate_factor
-            step, at.rule_state = self.rule.step(grad, at.rule_state, rate, at.theta)
-            at.theta += step
-            at.state = trace.state
-            at.updates += 1
-            if at.averaged is not None and self.average is not None:
-                keep = self.average if at.updates > 1 else 0.0  # the mean starts at the first theta it sees
-                at.averaged += (1.0 - keep) * (at.theta - at.averaged)
-            total, seen = total + loss * len(x), seen + len(x)
-            at.batch = x, y, w
-        at.loss = total / seen
-        at.gradient_norm = float(np.sqrt(at.work.grad @ at.work.grad))
-        return None if np.isfinite(at.theta).all() else "theta is not finite after the last batch"
-
-    def blown_up(self, at: _Position, loss: float) -> str | None:
-        """Say so where the loss is out of all proportion to the first one, finite or not."""
-        if loss <= BLOW_UP * (1.0 + abs(at.first_loss or 0.0)):
-            return None
-        return f"the loss has grown from {at.first_loss:.3g} to {loss:.3g}"
-
-    def last_look(self, at: _Position) -> str | None:
-        """Test the loss after the very last step, which no batch has seen: that of the last batch, once more."""
-        if at.batch is None:
-            return None
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            x, y, w = at.batch
-            trace = self.objective.run_on.forward(self.objective.net, at.theta, x, at.state, self.mode, at.work)
-            return self.blown_up(at, float(self.objective.data_term(trace, y, w)))
-
-
-def _where(trace: Trace) -> str:
-    """Name the first layer whose numbers are not finite."""
-    for l, (z, a) in enumerate(zip(trace.z[1:], trace.a[1:], strict=True), 1):
-        if not (np.isfinite(z).all() and np.isfinite(a).all()):
-            return f", first in layer {l}"
-    return ", first in the loss itself"
-
-
 # ---- the run ------------------------------------------------------------------------------------------------------
 
 
-def _run(
-    step: _Step,
-    probe: _Probe,
-    batches: Batches,
-    order: np.random.Generator,
-    at: _Position,
-    watchers: tuple[Watcher, ...],
-    epochs: int,
-) -> Run:
-    begin, rows = perf_counter(), []
-    latest: tuple[Array, Array, RuleState | None] = at.snapshot()
-    good = latest
+class _Table:
+    """The history while it grows: a list for each column."""
+
+    def __init__(self, setting: Setting, start: int, epochs: int) -> None:
+        self.setting, self.start, self.epochs = setting, start, epochs
+        self.columns: dict[str, list[float]] = {name: [] for name in COLUMNS}
+
+    def __len__(self) -> int:
+        return len(self.columns["epoch"])
+
+    def add(self, done: Sequence[Epoch], rate_factor: float, seconds: float) -> None:
+        """Add epochs; those that were run in one call share its time evenly."""
+        if not done:
+            return
+        before, n = self.columns["seconds"][-1] if len(self) else 0.0, len(done)
+        epochs = range(len(self) + 1, len(self) + n + 1)
+        updates = [self.start + self.setting.batches.steps * epoch for epoch in epochs]
+        losses, norms, penalties = zip(*done, strict=True)
+        new: dict[str, Iterable[float]] = {
+            "epoch": epochs,
+            "updates": updates,
+            "loss": losses,
+            "penalty": penalties,
+            "learning_rate": [self.setting.schedule(t - 1) * rate_factor for t in updates],
+            "gradient_norm": norms,
+            "seconds": [before + (seconds - before) * (i + 1) / n for i in range(n)],
+        }
+        for name, values in new.items():
+            self.columns[name].extend(values)
+
+    def record(self, theta: Array, state: Array, scores: Mapping[str, float]) -> EpochRecord:
+        """Return the last epoch as callbacks see it, and enter its scores."""
+        for name, score in scores.items():
+            self.columns.setdefault(name, []).append(score)
+        row = {name: self.columns[name][-1] for name in COLUMNS}
+        return EpochRecord(
+            epoch=int(row["epoch"]),
+            updates=int(row["updates"]),
+            loss=row["loss"],
+            scores=scores,
+            learning_rate=row["learning_rate"],
+            gradient_norm=row["gradient_norm"],
+            seconds=row["seconds"],
+            theta=read_only(theta),
+            state=read_only(state),
+            epochs=self.epochs,
+            penalty=row["penalty"],
+        )
+
+    def history(self) -> History:
+        scores = [name for name in self.columns if name not in COLUMNS]
+        order = (*COLUMNS[:4], *scores, *COLUMNS[4:])
+        return History(Columns({name: np.array(self.columns[name]) for name in order}) if len(self) else ())
+
+
+def _run(loop: EpochLoop, setting: Setting, probe: _Probe, watchers: tuple[Watcher, ...], epochs: int) -> Run:
+    clock, table = perf_counter(), _Table(setting, loop.updates, epochs)
+    alone = not watchers and not probe.measures  # nobody looks between the epochs: many may run at a time
+    latest: tuple[Array, Array, RuleState | None] = *loop.kept(), loop.rule_state()
     ending = Request("completed", "the one epoch was run" if epochs == 1 else f"all {epochs} epochs were run")
     try:
-        for epoch in range(1, epochs + 1):
-            # overflow is watched, not silenced: every batch's loss is tested, and a non-finite one ends the run
-            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                trouble = step.epoch(at, batches.epoch(order))
-            trouble = trouble or step.blown_up(at, at.loss)
-            if trouble is not None:
-                ending = Request("diverged", f"epoch {epoch}: {trouble}. {SLOWER}")
-                latest = good  # the theta after the last whole epoch may be the one whose loss has just ended the run
+        while len(table) < epochs:
+            done = loop.advance(epochs - len(table) if alone else 1)
+            table.add(done, loop.rate_factor, perf_counter() - clock)
+            if (trouble := loop.trouble()) is not None:
+                ending = Request("diverged", f"epoch {len(table) + 1}: {trouble}. {SLOWER}")
                 break
-            good, latest = latest, at.snapshot()
-            record = EpochRecord(
-                epoch=epoch,
-                updates=at.updates,
-                loss=at.loss,
-                scores=probe.scores(latest[0], latest[1]),
-                learning_rate=step.schedule(max(at.updates - 1, 0)) * at.rate_factor,
-                gradient_norm=at.gradient_norm,
-                seconds=perf_counter() - begin,
-                theta=read_only(latest[0]),
-                state=read_only(latest[1]),
-                epochs=epochs,
-                penalty=float(probe.objective.penalty(latest[0])),
-            )
-            rows.append(record.row())
-            if (request := _ask(watchers, record, at)) is not None:
-                ending = request
-                break
-        if ending.stop != "diverged" and (trouble := step.last_look(at)) is not None:
-            ending, latest = Request("diverged", f"after the last step {trouble}. {SLOWER}"), good
+            if not alone:
+                theta, state = loop.kept()
+                record = table.record(theta, state, probe.scores(theta, state))
+                if (request := _ask(watchers, record, loop)) is not None:
+                    ending = request
+                    break
+        if ending.stop != "diverged" and (trouble := loop.last_look()) is not None:
+            ending = Request("diverged", f"after the last step {trouble}. {SLOWER}")
+        # where a run ends diverged, theta after its last whole epoch may be the one whose loss has ended it
+        latest = (*loop.kept(1), None) if ending.stop == "diverged" else (*loop.kept(), loop.rule_state())
     except KeyboardInterrupt:
-        ending = Request("stopped", f"interrupted in epoch {len(rows) + 1}")
+        missing = loop.epochs - len(table)
+        table.add(loop.finished()[len(loop.finished()) - missing :], loop.rate_factor, perf_counter() - clock)
+        latest = *loop.kept(), loop.rule_state()
+        ending = Request("stopped", f"interrupted in epoch {len(table) + 1}")
     finally:
         wishes = [watcher.at_end() for watcher in watchers]
     for wish in wishes:
         if wish is not None and wish.theta is not None and wish.state is not None:
             latest = wish.theta, wish.state, None
     theta, state, rule_state = latest
-    seconds = perf_counter() - begin
-    return Run(theta, state, History(tuple(rows)), ending.stop or "completed", ending.reason, seconds, rule_state)
+    seconds = perf_counter() - clock
+    return Run(theta, state, table.history(), ending.stop or "completed", ending.reason, seconds, rule_state)
 
 
-def _ask(watchers: tuple[Watcher, ...], record: EpochRecord, at: _Position) -> Request | None:
+def _ask(watchers: tuple[Watcher, ...], record: EpochRecord, loop: EpochLoop) -> Request | None:
     """Ask every callback; return the first request to stop."""
     requests = [request for watcher in watchers if (request := watcher.after_epoch(record)) is not None]
     for request in requests:
-        at.rate_factor *= request.rate_factor
+        loop.rate_factor *= request.rate_factor
     return next((request for request in requests if request.stop is not None), None)
 
 
@@ -315,8 +271,13 @@ class _Probe:
     prefix: str
     metrics: Mapping[str, Metric]
 
+    @property
+    def measures(self) -> bool:
+        """Whether there is anything to measure."""
+        return bool(self.prefix or self.metrics)
+
     def scores(self, theta: Array, state: Array) -> dict[str, float]:
-        if not self.prefix and not self.metrics:
+        if not self.measures:
             return {}
         X, Y, weights = self.data
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):

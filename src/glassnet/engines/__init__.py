@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
+from typing import cast
 
-from glassnet.engines.contract import Engine
+from glassnet.engines.contract import Engine, Fused, FusingEngine, Job
 from glassnet.errors import choose
 
-__all__ = ["ENGINES", "Engine", "get_engine"]
+__all__ = ["ENGINES", "Engine", "Fused", "Job", "fusing", "get_engine"]
 
 
 def _reference() -> Engine:
@@ -17,7 +18,13 @@ def _reference() -> Engine:
     return ReferenceEngine()
 
 
-ENGINES: Mapping[str, Callable[[], Engine]] = {"auto": _reference, "numpy": _reference}
+def _compiled() -> Engine:
+    from glassnet.engines.compiled import CompiledEngine
+
+    return CompiledEngine()
+
+
+ENGINES: Mapping[str, Callable[[], Engine]] = {"auto": _reference, "numpy": _reference, "numba": _compiled}
 """Name -> how to get the engine. "auto" takes the fastest one there is."""
 
 
@@ -29,3 +36,8 @@ def get_engine(name: str) -> Engine:
     'numpy'
     """
     return choose("engine", name, ENGINES)()
+
+
+def fusing(engine: Engine) -> FusingEngine | None:
+    """Return the engine as one with a loop of its own, or None."""
+    return cast(FusingEngine, engine) if hasattr(engine, "fuse") else None

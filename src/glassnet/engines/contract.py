@@ -1,14 +1,20 @@
-"""What an engine is: three functions that evaluate a network. Losses, penalties and the loop stay outside."""
+"""What an engine is: three functions that evaluate a network, and for some a loop that runs whole epochs.
+
+Losses, penalties and rules stay outside: an engine is handed the functions that it needs.
+"""
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
 
 from glassnet.arrays import Array
 from glassnet.layers import Mode
 from glassnet.network import Network, Trace, Work
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "Fused", "FusingEngine", "Job"]
 
 
 class Engine(Protocol):
@@ -28,3 +34,76 @@ class Engine(Protocol):
 
     def jacobian(self, net: Network, theta: Array, X: Array, state: Array | None) -> Array:
         """Return the derivatives of the outputs by the parameters, (m, k, P), in predicting mode."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a fused loop is to do: all that stays the same during a run. `loss`, `matched` and `rule` are duck-typed."""
+
+    net: Network
+    loss: Any
+    matched: Any
+    l1: float
+    l2: float
+    rule: Any
+    X: Array
+    Y: Array
+    weights: Array | None
+    batch_size: int
+    rows: int
+    """Rows that an epoch visits (fewer than X has, where the last batch is left out)."""
+    shuffle: bool
+    order: np.random.Generator
+    noise: np.random.Generator
+    average: float | None
+    blow_up: float
+    """An epoch whose loss is this many times (1 + the very first loss) ends the run."""
+    n_threads: int | None = None
+
+
+class Fused(Protocol):
+    """A loop over whole epochs that stands at the end of one; it owns its theta."""
+
+    @property
+    def updates(self) -> int:
+        """Steps taken in this run."""
+
+    @property
+    def first_loss(self) -> float | None:
+        """The loss of the very first batch."""
+
+    @property
+    def trouble(self) -> tuple[str, int, float] | None:
+        """What ended the run ("loss", "blown up" or "theta"), in which batch of the epoch (from 1), and the loss."""
+
+    @property
+    def epochs(self) -> int:
+        """Epochs finished in this run."""
+
+    def advance(self, epochs: int, rates: Any, t: int) -> list[tuple[float, float, float]]:
+        """Run up to `epochs` epochs, at least one; return (loss, gradient norm, penalty) of each that was finished.
+
+        `rates(first, count)` gives the learning rates of steps counted from 0: a number, or an array (count,).
+        """
+
+    def finished(self) -> list[tuple[float, float, float]]:
+        """Return the epochs that a call of `advance` finished before it was interrupted."""
+
+    def snapshot(self, back: int = 0) -> tuple[Array, Array]:
+        """Return copies of theta and state after the last epoch, or with back=1 after the one before it."""
+
+    def slots(self) -> tuple[Array, ...] | None:
+        """Return the rule's slots, None where an epoch is unfinished and they belong to another theta."""
+
+    def now(self) -> tuple[Array, Array]:
+        """Return theta and state as they are at this moment."""
+
+    def last_batch(self) -> Array:
+        """Return the rows of the batch that was run last."""
+
+
+class FusingEngine(Engine, Protocol):
+    """An engine with a loop of its own."""
+
+    def fuse(self, job: Job, theta: Array, state: Array, slots: tuple[Array, ...]) -> Fused | None:
+        """Return the loop, or None (and one line of information) where it cannot run this job."""

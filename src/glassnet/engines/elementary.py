@@ -1,0 +1,136 @@
+"""exp, log, tanh and their kin in plain arithmetic, which LLVM vectorises; a call to the C library it does not.
+
+    exp x   = 2^n e^r,       n = round(x / ln 2),  |r| <= ln 2 / 2,  e^r by its Taylor series
+    log x   = e ln 2 + log f,  x = 2^e f,  log f = 2 (s + s^3/3 + s^5/5 + ...),  s = (f - 1) / (f + 1)
+    tanh |x| = -e / (2 + e),   e = exp(-2 |x|) - 1
+
+The number of terms is what the dtype can show: relative errors are at most 2 units in the last place of exp, 3 of the
+others (tests/test_engines_elementary.py). Not-a-number stays what it is, as do infinities.
+
+`namespace(dtype)` is what a formula finds under the name `np` when it is compiled: these functions, the few that ask
+for a dtype or a shape in forms for one number, and NumPy's own for all else.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from math import factorial, log
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from glassnet import activations
+from glassnet.engines.machine import ROUNDER, exponent, mantissa, select, times_power_of_two
+
+__all__ = ["namespace"]
+
+EXP_TERMS = {32: 7, 64: 13}
+LOG_TERMS = {32: 5, 64: 11}
+LN2 = {32: (0.693359375, -2.12194440054690583e-4), 64: (0.693147180369123816490, 1.90821492927058770002e-10)}
+"""ln 2 in two parts, the first of few bits, so that n times it is exact."""
+RANGE = {32: (-104.0, 89.0), 64: (-746.0, 710.0)}
+"""Where exp leaves the range of the dtype."""
+FLAGS = {"contract"}
+"""a * b + c may be one operation. Never "reassoc": it would join the two parts of ln 2 again."""
+
+compiled = njit(error_model="numpy", fastmath=FLAGS, forceinline=True)
+
+
+def _polynomial(coefficients: list[float], dtype: Any) -> Any:
+    """Horner's rule, written out: c0 + x (c1 + x (c2 + ...))."""
+    names = {f"c{k}": dtype(c) for k, c in enumerate(coefficients)}
+    *lower, body = names
+    for name in reversed(lower):
+        body = f"{name} + x * ({body})"
+    return compiled(eval(f"lambda x: {body}", names))  # a loop over the coefficients would not be vectorised
+
+
+@cache
+def namespace(dtype: type) -> ModuleType:
+    """Return a module with NumPy's names, whose functions are for one number of `dtype` and can be vectorised."""
+    T: Any = dtype
+    bits = np.dtype(dtype).itemsize * 8
+    zero, one, two, half = T(0), T(1), T(2), T(0.5)
+    low, high = (T(x) for x in RANGE[bits])
+    log2e, ln2_high, ln2_low = T(1 / log(2)), *(T(part) for part in LN2[bits])
+    rounder, tiny, lift = T(ROUNDER[bits]), np.finfo(dtype).tiny, T(2.0 ** (25 if bits == 32 else 54))
+    lifted, infinity, nan = T(25 if bits == 32 else 54), T(np.inf), T(np.nan)
+    half_log_max = T(activations.half_log_max(np.empty(0, dtype)))
+    tail = _polynomial([1 / factorial(n) for n in range(2, EXP_TERMS[bits] + 1)], dtype)
+    odd = _polynomial([2 / (2 * n + 1) for n in range(1, LOG_TERMS[bits] + 1)], dtype)
+
+    @compiled
+    def minimum(a, b):
+        return select((a <= b) | (a != a), a, b)
+
+    @compiled
+    def maximum(a, b):
+        return select((a >= b) | (a != a), a, b)
+
+    @compiled
+    def inside(x):
+        x = select(x < low, low, x)
+        return select(x > high, high, x)
+
+    @compiled
+    def exp(x):
+        x = inside(x)
+        shifted = x * log2e + rounder
+        n = shifted - rounder
+        r = (x - n * ln2_high) - n * ln2_low
+        return times_power_of_two(one + (r + r * r * tail(r)), shifted)
+
+    @compiled
+    def expm1(x):
+        x = inside(x)
+        shifted = x * log2e + rounder
+        n = shifted - rounder
+        r = (x - n * ln2_high) - n * ln2_low
+        scale = times_power_of_two(half, shifted)  # halved: 2^n itself may be too large
+        return two * (scale * (r + r * r * tail(r)) + (scale - half))
+
+    @compiled
+    def logarithm(x):
+        small = x < tiny
+        y = select(small, x * lift, x)
+        e = exponent(y) - select(small, lifted, zero)
+        f = mantissa(y) - one
+        s = f / (two + f)
+        square = s * s
+        # log f = f - s (f - s^2 (...)): what is added to f is small, so that f's own digits are kept
+        value = f - s * (f - square * odd(square))
+        value = e * ln2_high + (value + e * ln2_low)
+        value = select(x < infinity, value, x)
+        return select(x > zero, value, select(x == zero, -infinity, nan))
+
+    @compiled
+    def log1p(x):
+        y = one + x
+        gap = (x - (y - one)) / y  # what rounding 1 + x has lost
+        return select(y == one, x, select(y < infinity, logarithm(y) + gap, y))
+
+    @compiled
+    def tanh(x):
+        e = expm1(-two * abs(x))
+        t = -e / (two + e)
+        return select(x < zero, -t, t)
+
+    @compiled
+    def where(condition, a, b):
+        return select(condition, a, b)
+
+    @compiled
+    def same(x):
+        return x
+
+    module = ModuleType(f"elementary{bits}")
+    vars(module).update(
+        {name: value for name, value in vars(np).items() if isinstance(value, np.ufunc | float)},
+        exp=exp, expm1=expm1, log=logarithm, log1p=log1p, tanh=tanh, minimum=minimum, maximum=maximum, where=where,
+        asarray=same, ones_like=compiled(lambda x: one), zeros_like=compiled(lambda x: zero),
+        sign=compiled(lambda x: select(x > zero, one, select(x < zero, -one, x))),
+        half_log_max=compiled(lambda x: half_log_max), step=compiled(lambda x: select(x > zero, one, zero)),
+    )  # fmt: skip
+    return module

@@ -1,0 +1,136 @@
+"""From a formula written for NumPy arrays to the same formula compiled for one number.
+
+`scalar(f, dtype)` is the function f with the same code in other surroundings: under the name `np` it finds the
+functions of `elementary.py`, its numbers are of the dtype (as NumPy treats them: `1.0 - a` of a float32 is a float32),
+and the functions that it calls are compiled in the same way. A formula has one home; nothing is written twice.
+
+A kernel refers to a formula by its `fingerprint`, a text that changes with the code, so that a kernel that was compiled
+by another process can be taken from the disk, and never stands for a formula that has changed since.
+"""
+
+from __future__ import annotations
+
+import dis
+import hashlib
+from collections.abc import Callable
+from types import CellType, CodeType, FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+from numba.extending import overload
+
+from glassnet import activations
+from glassnet.engines.elementary import FLAGS, namespace
+from glassnet.engines.storage import digest
+
+__all__ = ["Unlike", "apply", "fingerprint", "register"]
+
+
+class Unlike(Exception):
+    """A function that is another one when it sees single numbers."""
+
+
+STAND_INS = {activations.step: "step", activations.half_log_max: "half_log_max"}
+"""Helpers that ask an array for its dtype -> their forms for one number, in `namespace`."""
+
+_registered: dict[str, Any] = {}
+"""Fingerprint -> compiled formula, for kernels that are still to be compiled."""
+
+
+def scalar(function: Callable[..., Any], dtype: type) -> Any:
+    """Return `function` compiled for numbers of `dtype`."""
+    return _scalar(function, dtype, {})
+
+
+def _scalar(function: Any, dtype: type, done: dict[object, Any]) -> Any:
+    if function in STAND_INS:
+        return getattr(namespace(dtype), STAND_INS[function])
+    if not isinstance(function, FunctionType):
+        return function
+    if function not in done:
+        code = function.__code__
+        names = {
+            name: _surrounding(function.__globals__[name], dtype, done)
+            for name in _names(code)
+            if name in function.__globals__
+        }
+        names["__name__"] = __name__  # where compiled code that comes back from the disk looks for its surroundings
+        cells = tuple(CellType(_surrounding(cell.cell_contents, dtype, done)) for cell in function.__closure__ or ())
+        moved = FunctionType(_with_numbers(code, dtype), names, function.__name__, function.__defaults__, cells)
+        done[function] = njit(moved, error_model="numpy", fastmath=FLAGS, forceinline=True)
+    return done[function]
+
+
+def _surrounding(value: Any, dtype: Any, done: dict[object, Any]) -> Any:
+    if value is np:
+        return namespace(dtype)
+    if isinstance(value, float):
+        return dtype(value)
+    return _scalar(value, dtype, done) if isinstance(value, FunctionType) else value
+
+
+def _names(code: CodeType) -> set[str]:
+    """Return the global names that the code looks up."""
+    return {step.argval for step in dis.get_instructions(code) if step.opname == "LOAD_GLOBAL"}
+
+
+def _with_numbers(code: CodeType, dtype: Any) -> CodeType:
+    return code.replace(co_consts=tuple(dtype(c) if isinstance(c, float) else c for c in code.co_consts))
+
+
+# ---- formulas by fingerprint --------------------------------------------------------------------------------------
+
+
+def register(function: Callable[..., Any], dtype: type) -> str:
+    """Return the fingerprint of a formula; from now on, `apply(fingerprint, ...)` stands for it in kernels."""
+    key = f"{getattr(function, '__qualname__', 'function')}.{np.dtype(dtype).name}.{fingerprint(function)}"
+    if key not in _registered:
+        _registered[key] = scalar(function, dtype)
+    return key
+
+
+def fingerprint(function: Callable[..., Any]) -> str:
+    """Return a text that changes with the formula, the numbers it holds, and the code of this engine."""
+    result = hashlib.sha256(digest().encode())
+    _digest(function, result, set())
+    return result.hexdigest()[:16]
+
+
+def _digest(value: Any, result: Any, seen: set[int]) -> None:
+    if not isinstance(value, FunctionType):
+        result.update(repr(value.__name__ if isinstance(value, ModuleType) else value).encode())
+    elif id(value) not in seen:
+        seen.add(id(value))
+        _digest_code(value.__code__, result)
+        for cell in value.__closure__ or ():
+            _digest(cell.cell_contents, result, seen)
+        for name in sorted(_names(value.__code__) & set(value.__globals__)):
+            _digest(value.__globals__[name], result, seen)
+
+
+def _digest_code(code: CodeType, result: Any) -> None:
+    result.update(code.co_code)
+    result.update(repr(code.co_names).encode())
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            _digest_code(constant, result)
+        else:
+            result.update(repr(constant).encode())
+
+
+def apply(key: str, *arguments: Any) -> Any:
+    """Evaluate the formula of that fingerprint: compiled code only."""
+    raise NotImplementedError("formulas are applied in compiled code")
+
+
+@overload(apply, prefer_literal=True)
+def _apply(key: Any, *arguments: Any) -> Any:
+    if not isinstance(key, types.StringLiteral):
+        return None
+    formula = _registered[key.literal_value]
+
+    def evaluate(key: Any, *arguments: Any) -> Any:
+        return formula(*arguments)
+
+    return evaluate

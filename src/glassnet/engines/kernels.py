@@ -1,0 +1,305 @@
+"""Kernels: one pass over contiguous numbers each, compiled on first use, kept on disk, called by address.
+
+    activate      a = f(z) and z <- f'(z), a layer's activation and its derivative in one pass
+    output        delta = dL/dz times a share, and the sum of the costs, with the output activation in the same pass
+    cross_entropy the same for softmax outputs, for a matrix (classes, samples): every loop runs along the samples
+    step          theta += step, with the rule's slots: each array is read and written once
+
+The formulas come from activations.py, losses.py and optimizers.py; `softmax`, which sees rows, is restated here.
+A kernel's text holds no formula, only its fingerprint, so one compilation serves all later processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numba import cfunc, from_dtype, int64, types, void
+
+from glassnet.engines.elementary import FLAGS
+from glassnet.engines.formulas import apply, register
+from glassnet.engines.machine import numbers_at, select
+from glassnet.engines.storage import on_disk
+
+__all__ = ["address", "exp", "kernel", "larger", "log"]
+
+SUMS = {*FLAGS, "reassoc", "nsz"}
+"""Sums may be taken in another order, so that they can be vectorised; formulas keep their own flags."""
+
+Maker = Callable[..., Any]
+MAKERS: dict[str, Maker] = {}
+
+
+def kernel(maker: Maker) -> Maker:
+    """Enter a maker in the table: maker(T, ...) -> (signature, function)."""
+    MAKERS[maker.__name__] = maker
+    return maker
+
+
+@cache
+def _compiled(name: str, dtype: type, details: tuple[Any, ...]) -> Any:
+    number = from_dtype(np.dtype(dtype))
+    signature, function = MAKERS[name](number, dtype, *details)
+    options = {"error_model": "numpy", "fastmath": SUMS}
+    return on_disk(function, lambda run, stored: cfunc(signature, cache=stored, **options)(run))
+
+
+def address(name: str, dtype: type, *details: Any) -> int:
+    """Return the address of a kernel for numbers of `dtype`; functions among the details are formulas."""
+    keys = tuple(register(detail, dtype) if callable(detail) else detail for detail in details)
+    return int(_compiled(name, dtype, keys).address)
+
+
+def exp(x):
+    """exp x"""
+    return np.exp(x)
+
+
+def log(x):
+    """ln x"""
+    return np.log(x)
+
+
+def larger(x, y):
+    """max(x, y)"""
+    return np.maximum(x, y)
+
+
+# ---- activations and losses ---------------------------------------------------------------------------------------
+
+
+@kernel
+def activate(number: Any, dtype: type, f: str, df: str) -> Any:
+    """(z, a, n): a <- f(z), z <- f'(z)."""
+    p = types.CPointer(number)
+
+    def run(z, a, n):
+        for i in range(n):
+            zi = z[i]
+            ai = apply(f, zi)
+            a[i] = ai
+            z[i] = apply(df, zi, ai)
+
+    return void(p, p, int64), run
+
+
+@kernel
+def multiply(number: Any, dtype: type) -> Any:
+    """(x, y, n): x <- x y."""
+    p = types.CPointer(number)
+
+    def run(x, y, n):
+        for i in range(n):
+            x[i] *= y[i]
+
+    return void(p, p, int64), run
+
+
+@kernel
+def matched_output(number: Any, dtype: type, f: str, value: str, delta: str) -> Any:
+    """(z, y, dz, n, share) -> sum of the costs: dz <- share dL/dz, for a loss that knows its output activation."""
+    p = types.CPointer(number)
+
+    def run(z, y, dz, n, share):
+        total = share * 0
+        for i in range(n):
+            zi, yi = z[i], y[i]
+            ai = apply(f, zi)
+            total += apply(value, zi, ai, yi)
+            dz[i] = share * apply(delta, zi, ai, yi)
+        return total
+
+    return number(p, p, p, int64, number), run
+
+
+@kernel
+def output(number: Any, dtype: type, f: str, df: str, value: str, slope: str) -> Any:
+    """(z, y, dz, n, share) -> sum of the costs: dz <- share dL/da f'(z)."""
+    p = types.CPointer(number)
+
+    def run(z, y, dz, n, share):
+        total = share * 0
+        for i in range(n):
+            zi, yi = z[i], y[i]
+            ai = apply(f, zi)
+            total += apply(value, ai, yi)
+            dz[i] = share * apply(slope, ai, yi) * apply(df, zi, ai)
+        return total
+
+    return number(p, p, p, int64, number), run
+
+
+@kernel
+def cross_entropy(number: Any, dtype: type, exp: str, log: str, larger: str) -> Any:
+    """(z, y, work, weights, m, k, smoothing, share) -> sum of the costs, for z and y (k, m); z <- share (a - y).
+
+        cost of a sample = sum_j y_j (ln sum_i exp z_i) - sum_j y_j z_j
+
+    `work` has 4 m places; `weights` (m) are those of the samples.
+    """
+    p = types.CPointer(number)
+
+    def run(z, y, work, weights, m, k, smoothing, share):
+        one, zero = share * 0 + 1, share * 0
+        keep, spread = one - smoothing, smoothing / k
+        top, total, mass, dot = 0, m, 2 * m, 3 * m
+        for i in range(m):
+            work[top + i] = z[i]
+            work[total + i] = zero
+            work[mass + i] = zero
+            work[dot + i] = zero
+        for j in range(1, k):
+            for i in range(m):
+                work[top + i] = apply(larger, work[top + i], z[j * m + i])
+        for j in range(k):
+            for i in range(m):
+                target = keep * y[j * m + i] + spread
+                y[j * m + i] = target
+                above = z[j * m + i] - work[top + i]
+                work[mass + i] += target
+                work[dot + i] += target * above
+                above = apply(exp, above)
+                z[j * m + i] = above
+                work[total + i] += above
+        cost = zero
+        for i in range(m):
+            cost += weights[i] * (work[mass + i] * apply(log, work[total + i]) - work[dot + i])
+            work[total + i] = one / work[total + i]
+        for j in range(k):
+            for i in range(m):
+                z[j * m + i] = share * weights[i] * (z[j * m + i] * work[total + i] - y[j * m + i])
+        return cost
+
+    return number(p, p, p, p, int64, int64, number, number), run
+
+
+@kernel
+def softmax(number: Any, dtype: type, exp: str, larger: str) -> Any:
+    """(z, a, m, k, ld): each row of a <- exp(z) / sum exp(z)."""
+    p = types.CPointer(number)
+
+    def run(z, a, m, k, ld):
+        for i in range(m):
+            row = i * ld
+            top = z[row]
+            for j in range(1, k):
+                top = apply(larger, top, z[row + j])
+            total = top * 0
+            for j in range(k):
+                e = apply(exp, z[row + j] - top)
+                a[row + j] = e
+                total += e
+            for j in range(k):
+                a[row + j] /= total
+
+    return void(p, p, int64, int64, int64), run
+
+
+@kernel
+def pull_softmax(number: Any, dtype: type) -> Any:
+    """(a, da, m, k, ld): da_j <- a_j (da_j - sum_i a_i da_i)."""
+    p = types.CPointer(number)
+
+    def run(a, da, m, k, ld):
+        for i in range(m):
+            row = i * ld
+            total = a[row] * 0
+            for j in range(k):
+                total += a[row + j] * da[row + j]
+            for j in range(k):
+                da[row + j] = a[row + j] * (da[row + j] - total)
+
+    return void(p, p, int64, int64, int64), run
+
+
+# ---- rows ---------------------------------------------------------------------------------------------------------
+
+
+@kernel
+def gather(number: Any, dtype: type, source: str) -> Any:
+    """(X, rows, out, m, d, row stride, column stride of X, of out): out[i, j] <- X[rows[i], j]."""
+    given = types.CPointer(from_dtype(np.dtype(source)))
+
+    def run(X, rows, out, m, d, x_row, x_column, row, column):
+        if x_column == 1 and column == 1:
+            for i in range(m):
+                start = rows[i] * x_row
+                for j in range(d):
+                    out[i * row + j] = X[start + j]
+        else:
+            for i in range(m):
+                for j in range(d):
+                    out[i * row + j * column] = X[rows[i] * x_row + j * x_column]
+
+    whole = types.CPointer(int64)
+    return void(given, whole, types.CPointer(number), *[int64] * 6), run
+
+
+# ---- the rule -----------------------------------------------------------------------------------------------------
+
+
+@kernel
+def step(number: Any, dtype: type, formula: str, n_slots: int, n_numbers: int) -> Any:
+    """(theta, g, slots, stride, n, numbers, scale): theta <- theta + step; slot s begins at slots[s stride]."""
+    p = types.CPointer(number)
+
+    def run(theta, g, slots, stride, n, numbers, scale):
+        c = numbers_at(numbers, 0, 1, n_numbers)
+        for i in range(n):
+            change, new = apply(formula, scale * g[i], theta[i], numbers_at(slots, i, stride, n_slots), c)
+            theta[i] += change
+            if n_slots > 0:
+                slots[i] = new[0]
+            if n_slots > 1:
+                slots[i + stride] = new[1]
+            if n_slots > 2:
+                slots[i + 2 * stride] = new[2]
+
+    return void(p, p, p, int64, int64, p, number), run
+
+
+@kernel
+def penalise(number: Any, dtype: type) -> Any:
+    """(theta, g, n, l1, l2) -> l1 |W|_1 + l2/2 |W|^2: g <- g + l2 W + l1 sign W."""
+    p = types.CPointer(number)
+    zero, one, half = dtype(0), dtype(1), dtype(0.5)
+
+    def run(theta, g, n, l1, l2):
+        total = l1 * 0
+        for i in range(n):
+            w = theta[i]
+            sign = select(w > zero, one, select(w < zero, -one, zero))
+            g[i] += l2 * w + l1 * sign
+            total += l1 * (w * sign) + half * l2 * w * w
+        return total
+
+    return number(p, p, int64, number, number), run
+
+
+@kernel
+def square_sum(number: Any, dtype: type) -> Any:
+    """(x, n, unit) -> sum of (x unit)^2, in float64."""
+    p = types.CPointer(number)
+
+    def run(x, n, unit):
+        total = np.float64(0.0)
+        for i in range(n):
+            v = np.float64(x[i]) * unit
+            total += v * v
+        return total
+
+    return types.float64(p, int64, types.float64), run
+
+
+@kernel
+def follow(number: Any, dtype: type) -> Any:
+    """(mean, theta, n, share): mean <- mean + share (theta - mean)."""
+    p = types.CPointer(number)
+
+    def run(mean, theta, n, share):
+        for i in range(n):
+            mean[i] += share * (theta[i] - mean[i])
+
+    return void(p, p, int64, number), run

@@ -1,0 +1,38 @@
+"""Where compiled code is kept: on disk beside the source, in the user's cache where that is read-only, else nowhere.
+
+The name under which a function is kept carries a digest of this package, so that a file of another version, whose
+tables may mean other things, is never taken for this one's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from glassnet.engines.notices import say_once
+
+__all__ = ["digest", "on_disk"]
+
+T = TypeVar("T")
+
+
+@cache
+def digest() -> str:
+    """Return a text that changes with the code of this package."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+
+
+def on_disk(function: Callable[..., Any], compile_: Callable[[Callable[..., Any], bool], T]) -> T:
+    """Call `compile_(function, True)`, which keeps its result on disk, or where that cannot be, with False."""
+    function.__qualname__ = f"{function.__name__}_{digest()}"
+    try:
+        return compile_(function, True)
+    except (RuntimeError, OSError) as error:
+        if isinstance(error, RuntimeError) and "cannot cache" not in str(error):
+            raise
+        say_once(f"Compiled code cannot be kept on disk ({error}); it is compiled again in each process.")
+        return compile_(function, False)

@@ -1,0 +1,106 @@
+"""The columns of the tables that the compiled loop reads: plain numbers, since compiled code knows no records.
+
+`program.py` fills the table of layers, `compiled.py` the plan, `epoch.py` reads both.
+"""
+
+from __future__ import annotations
+
+# ---- a layer (a row of the table); places in theta, in the statistics and in work memory are offsets ----------------
+(
+    KIND,
+    N_IN,
+    N_OUT,
+    ROWS,  # of [W; b]: n_in, and 1 more with a bias
+    THETA,  # place of its parameters
+    SIZE,  # number of its parameters
+    A_IN,
+    LD_IN,  # places a row of A_IN
+    OUT,  # where the product goes: Z, or A for the identity and for the last layer
+    Z,  # f'(z); the mask of Dropout; X of BatchNorm and LayerNorm
+    A,
+    LD,  # places a row of Z and A
+    ACTIVATE,  # address of a kernel; 0: identity
+    PULL,  # address of a kernel, where f' is no element-wise factor
+    FORWARD,  # of the layers without products
+    BACK,
+    SCALE,
+    MEAN,
+    STATS,
+    PIECES,  # of the product forward, over units
+    BACK_PIECES,  # of the product back, over inputs
+    BLOCK,  # rows of [W; b] in a block of the update
+    FIRST_BLOCK,  # number of the layer's first block among all
+    LAYER_COLUMNS,
+) = range(24)
+
+DENSE, DROPOUT, BATCH_NORM, LAYER_NORM = range(4)
+"""Kinds of layers."""
+
+# ---- the plan: whole numbers that stay the same during a call --------------------------------------------------------
+(
+    LAYERS,
+    M_ROWS,  # rows that an epoch visits
+    ROWS_OF_DATA,
+    BATCH_SIZE,
+    CALLS,  # batches to run in this call
+    GEMM,
+    YIELD,
+    TINY,  # products of at most so many multiplications are plain loops
+    GATHER_X,
+    GATHER_Y,
+    X,
+    Y,
+    X_ROW,
+    X_COLUMN,
+    Y_ROW,
+    Y_COLUMN,
+    OUTPUT,
+    OUTPUT_KIND,
+    SOFTMAX,
+    MULTIPLY,
+    STEP,
+    SLOT_STRIDE,
+    PENALISE,
+    SQUARES,
+    FOLLOW,
+    DELTA_1,  # places in memory for dL/da
+    DELTA_2,
+    TARGETS,
+    WEIGHTS,
+    ROW_WORK,
+    WEIGHTED,
+    DIRECT,  # plain descent: the product adds the step itself
+    CLIP,
+    AVERAGED,
+    SHUFFLE,
+    NEXT_UINT32,
+    NEXT_DOUBLE,
+    ORDER_STATE,
+    NOISE_STATE,
+    NUMBERS_STRIDE,
+    BEFORE,  # batches that were run before this call
+    LARGEST_BLOCK,
+    BLOCKS,
+    PLAN_LENGTH,
+) = range(44)
+
+ELEMENTWISE, TRANSPOSED, ROWWISE = range(3)
+"""Kinds of outputs: any element-wise activation; softmax with its cross-entropy; softmax with another loss."""
+
+# ---- where the loop stands; goes on from call to call ----------------------------------------------------------------
+(
+    BATCH,  # the next batch of the epoch
+    EPOCHS,  # epochs finished in this call
+    END,
+    ALL_EPOCHS,  # epochs finished in all
+    UPDATES,  # batches run in all
+    LATEST,  # which of the two snapshots is the newer one
+    SEEN,
+    PLACE_LENGTH,
+) = range(8)
+
+GOING_ON, BAD_LOSS, BLOWN_UP, BAD_THETA = range(4)
+"""Why a call ended early."""
+
+# ---- float64 numbers of the loop -------------------------------------------------------------------------------------
+L1, L2, CLIP_NORM, SMOOTHING, FACTOR, KEEP, BLOW_UP, TOTAL, FIRST_LOSS, LOSS, FACT_LENGTH = range(11)

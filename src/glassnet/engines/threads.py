@@ -1,0 +1,63 @@
+"""Threads: how many there are, a team that runs one function, and a BLAS that does not add threads of its own.
+
+While compiled loops run, the BLAS that they call works on one thread: the loop itself shares out large products, and
+n fits at once times n BLAS threads would fight for the cores.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+__all__ = ["cores", "run_team", "single_threaded_blas"]
+
+_lock = threading.Lock()
+_held: list[Any] = []
+_users = 0
+
+
+def cores() -> int:
+    """Return the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@cache
+def _controller() -> Any:
+    import scipy.linalg.cython_blas  # noqa: F401  (loads the BLAS that is to be found)
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")
+
+
+@contextmanager
+def single_threaded_blas() -> Iterator[None]:
+    """Let BLAS use one thread until the last of those who ask for it has left."""
+    global _users
+    controller = _controller()
+    with _lock:
+        _users += 1
+        if _users == 1:
+            _held.append(controller.limit(limits=1))
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if _users == 0:
+                _held.pop().restore_original_limits()
+
+
+def run_team(function: Callable[[int], None], team: int) -> None:
+    """Call function(0), ..., function(team - 1) at the same time and wait for all."""
+    helpers = [threading.Thread(target=function, args=(me,), daemon=True) for me in range(1, team)]
+    for helper in helpers:
+        helper.start()
+    function(0)
+    for helper in helpers:
+        helper.join()

@@ -1,0 +1,319 @@
+"""One epoch: the inner loop of training, in NumPy or in an engine's own compiled loop.
+
+    for each batch (X, Y):
+        g = dJ/dtheta on the batch               Objective.evaluate
+        step = rule.step(g)                      optimizers.py: -rate g for plain descent
+        theta = theta + step
+
+`PlainLoop` is these lines; `FusedLoop` hands them to an engine that runs whole epochs at once. Both give the same
+numbers, draw the same order of rows from the same generator, and stop at the first loss that is not finite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Protocol
+
+import numpy as np
+
+from glassnet.arrays import Array
+from glassnet.engines import Fused, Job, fusing
+from glassnet.layers import Mode
+from glassnet.network import Trace
+from glassnet.objective import Objective
+from glassnet.optimizers import Rule, RuleState
+from glassnet.sampling import Batches, Rows, is_shuffle, keeps_order
+from glassnet.schedules import Constant, Schedule
+
+__all__ = ["BLOW_UP", "Data", "Epoch", "EpochLoop", "Setting", "Start", "begin"]
+
+Data = tuple[Array, Array, Array | None]
+Epoch = tuple[float, float, float]
+"""(loss, norm of the last batch's gradient, penalty after the epoch)."""
+
+BLOW_UP = 1e6
+"""An epoch whose loss is this many times (1 + the loss of the very first batch) has diverged, finite or not."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What stays the same during a run."""
+
+    objective: Objective
+    rule: Rule
+    schedule: Schedule
+    data: Data
+    batches: Batches
+    order: np.random.Generator
+    noise: np.random.Generator
+    average: float | None
+    n_threads: int | None = None
+
+    @property
+    def mode(self) -> Mode:
+        """Training, with this run's noise."""
+        return Mode(True, self.noise)
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a run begins: copies that the run may move."""
+
+    theta: Array
+    state: Array
+    rule_state: RuleState
+
+
+class EpochLoop(Protocol):
+    """What the outer loop asks of either."""
+
+    rate_factor: float
+
+    @property
+    def updates(self) -> int:
+        """Steps taken so far, those of an earlier run included."""
+
+    @property
+    def epochs(self) -> int:
+        """Epochs finished in this run."""
+
+    def advance(self, epochs: int) -> Sequence[Epoch]:
+        """Run at least one epoch and at most `epochs`; return those that were finished."""
+
+    def finished(self) -> Sequence[Epoch]:
+        """Return what `advance` had finished when it was interrupted."""
+
+    def trouble(self) -> str | None:
+        """Say why the loss is not finite or has blown up, if so."""
+
+    def kept(self, back: int = 0) -> tuple[Array, Array]:
+        """Return theta and state after the last good epoch; with back=1 after the one before it."""
+
+    def rule_state(self) -> RuleState | None:
+        """Return what the rule remembered when it had the theta of `kept()`."""
+
+    def last_look(self) -> str | None:
+        """Test the loss after the very last step, which no batch has seen: that of the last batch, once more."""
+
+
+def begin(setting: Setting, start: Start) -> EpochLoop:
+    """Return the engine's own loop where it has one that can run this, else the plain one."""
+    job = _job(setting)
+    engine = fusing(setting.objective.run_on)
+    if job is not None and engine is not None:
+        fused = engine.fuse(job, start.theta, start.state, start.rule_state.slots)
+        if fused is not None:
+            return FusedLoop(setting, start, fused)
+    return PlainLoop(setting, start)
+
+
+def _job(setting: Setting) -> Job | None:
+    """Return the run in the engine's terms; None where a rule of your own or drawn batches do not fit them."""
+    objective, batches = setting.objective, setting.batches
+    rule = getattr(setting.rule, "rule", setting.rule)
+    if not hasattr(rule, "formula") or not (is_shuffle(batches) or keeps_order(batches)):
+        return None
+    X, Y, weights = setting.data
+    return Job(
+        objective.net, objective.loss_record, objective.matched, objective.l1, objective.l2, setting.rule,
+        X, Y, weights, batches.size, batches.rows, is_shuffle(batches) and not keeps_order(batches),
+        setting.order, setting.noise, setting.average, BLOW_UP, setting.n_threads,
+    )  # fmt: skip
+
+
+# ---- the plain loop -----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class PlainLoop:
+    """The equations line by line, in NumPy."""
+
+    setting: Setting
+    start: Start
+    rate_factor: float = 1.0
+    first_loss: float | None = None
+    why: str | None = None
+    last: Data | None = None
+    epochs: int = 0
+    just: list[Epoch] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.theta, self.state, self.memory = self.start.theta, self.start.state, self.start.rule_state
+        self.work = self.setting.objective.net.work(self.theta)
+        self.averaged = None if self.setting.average is None else self.theta.copy()
+        self.history = [self._snapshot()] * 2
+
+    @property
+    def updates(self) -> int:
+        """Steps taken so far."""
+        return self.memory.t
+
+    def advance(self, epochs: int) -> Sequence[Epoch]:
+        """Run one epoch."""
+        self.just = []
+        # overflow is watched, not silenced: every batch's loss is tested, and a non-finite one ends the run
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            epoch = self._epoch(self.setting.batches.epoch(self.setting.order))
+        if epoch is not None:
+            self.history = [self.history[1], self._snapshot()]
+            self.just = [epoch]
+            self.epochs += 1
+        return self.just
+
+    def _epoch(self, batches: Iterator[Rows]) -> Epoch | None:
+        setting, average = self.setting, self.setting.average
+        X, Y, weights = setting.data
+        total, seen = 0.0, 0
+        for number, rows in enumerate(batches, 1):
+            w = None if weights is None else weights[rows]
+            x, y = (X[rows], Y[rows]) if isinstance(rows, slice) else (X.take(rows, 0), Y.take(rows, 0))
+            J, grad, trace = setting.objective.evaluate(self.theta, x, y, w, self.state, setting.mode, self.work)
+            loss = float(J)
+            if not isfinite(loss):
+                self.why = f"the loss is {loss} in batch {number}{_where(trace)}"
+                return None
+            if self.first_loss is None:
+                self.first_loss = loss
+            rate = setting.schedule(self.updates) * self.rate_factor
+            step, self.memory = setting.rule.step(grad, self.memory, rate, self.theta)
+            self.theta += step
+            self.state = trace.state
+            if self.averaged is not None and average is not None:
+                keep = average if self.last is not None else 0.0  # the mean starts at the first theta it sees
+                self.averaged += (1.0 - keep) * (self.theta - self.averaged)
+            total, seen = total + loss * len(x), seen + len(x)
+            self.last = x, y, w
+        self.why = _blown_up(total / seen, self.first_loss)
+        if not np.isfinite(self.theta).all():
+            self.why = "theta is not finite after the last batch"
+        if self.why:
+            return None
+        kept = self.theta if self.averaged is None else self.averaged
+        norm = float(np.sqrt(self.work.grad @ self.work.grad))
+        return total / seen, norm, float(setting.objective.penalty(kept))
+
+    def _snapshot(self) -> tuple[Array, Array, RuleState]:
+        weights = self.theta if self.averaged is None else self.averaged
+        return weights.copy(), self.state.copy(), self.memory
+
+    def finished(self) -> Sequence[Epoch]:
+        """Return the last epoch."""
+        return self.just
+
+    def trouble(self) -> str | None:
+        """Say why the loss is not finite or has blown up, if so."""
+        return self.why
+
+    def kept(self, back: int = 0) -> tuple[Array, Array]:
+        """Return theta and state after the last good epoch, or the one before it."""
+        return self.history[1 - back][:2]
+
+    def rule_state(self) -> RuleState | None:
+        """Return what the rule remembered then."""
+        return self.history[1][2]
+
+    def last_look(self) -> str | None:
+        """Test the loss after the last step."""
+        if self.last is None:
+            return None
+        return _look(self.setting, self.theta, self.state, self.last, self.first_loss)
+
+
+# ---- an engine's own loop -----------------------------------------------------------------------------------------
+
+
+@dataclass
+class FusedLoop:
+    """The same loop, run by an engine, many epochs at a time where nobody watches."""
+
+    setting: Setting
+    start: Start
+    fused: Fused
+    rate_factor: float = 1.0
+
+    @property
+    def updates(self) -> int:
+        """Steps taken so far."""
+        return self.start.rule_state.t + self.fused.updates
+
+    def advance(self, epochs: int) -> Sequence[Epoch]:
+        """Run up to `epochs` epochs."""
+        return self.fused.advance(epochs, self._rates, self.start.rule_state.t)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs finished in this run."""
+        return self.fused.epochs
+
+    def _rates(self, first: int, count: int) -> float | Array:
+        schedule = self.setting.schedule
+        if isinstance(schedule, Constant):
+            return schedule.rate * self.rate_factor
+        return np.array([schedule(t) for t in range(first, first + count)]) * self.rate_factor
+
+    def finished(self) -> Sequence[Epoch]:
+        """Return the epochs that an interrupted call has finished."""
+        return self.fused.finished()
+
+    def trouble(self) -> str | None:
+        """Say why the loss is not finite or has blown up; the batch is run once more in NumPy to find the layer."""
+        if self.fused.trouble is None:
+            return None
+        kind, number, value = self.fused.trouble
+        if kind == "theta":
+            return "theta is not finite after the last batch"
+        if kind == "blown up":
+            return _blown_up(value, self.fused.first_loss)
+        theta, state = self.fused.now()
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            trace = self.setting.objective.run_on.forward(
+                self.setting.objective.net, theta, self._rows()[0], state, self.setting.mode
+            )
+        return f"the loss is {value} in batch {number}{_where(trace)}"
+
+    def _rows(self) -> Data:
+        rows = self.fused.last_batch()
+        X, Y, weights = self.setting.data
+        return X[rows], Y[rows], None if weights is None else weights[rows]
+
+    def kept(self, back: int = 0) -> tuple[Array, Array]:
+        """Return theta and state after the last good epoch, or the one before it."""
+        return self.fused.snapshot(back)
+
+    def rule_state(self) -> RuleState | None:
+        """Return what the rule remembered then; None where it has gone on since, in the middle of an epoch."""
+        slots = self.fused.slots()
+        return None if slots is None else RuleState(self.updates, slots, self.start.rule_state.rule)
+
+    def last_look(self) -> str | None:
+        """Test the loss after the last step."""
+        if self.fused.first_loss is None:
+            return None
+        return _look(self.setting, *self.fused.now(), self._rows(), self.fused.first_loss)
+
+
+# ---- what both say when it goes wrong -----------------------------------------------------------------------------
+
+
+def _blown_up(loss: float, first_loss: float | None) -> str | None:
+    """Say so where the loss is out of all proportion to the first one, finite or not."""
+    if loss <= BLOW_UP * (1.0 + abs(first_loss or 0.0)):
+        return None
+    return f"the loss has grown from {first_loss:.3g} to {loss:.3g}"
+
+
+def _look(setting: Setting, theta: Array, state: Array, batch: Data, first_loss: float | None) -> str | None:
+    x, y, w = batch
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        trace = setting.objective.run_on.forward(setting.objective.net, theta, x, state, setting.mode)
+        return _blown_up(float(setting.objective.data_term(trace, y, w)), first_loss)
+
+
+def _where(trace: Trace) -> str:
+    """Name the first layer whose numbers are not finite."""
+    for l, (z, a) in enumerate(zip(trace.z[1:], trace.a[1:], strict=True), 1):
+        if not (np.isfinite(z).all() and np.isfinite(a).all()):
+            return f", first in layer {l}"
+    return ", first in the loss itself"
