@@ -23,7 +23,7 @@ HOUSE = [
     *("layout", "layers", "network"),
     *("engines/contract", "engines/reference", "engines/notices", "engines/threads", "engines/storage"),
     *("engines/machine", "engines/elementary", "engines/formulas", "engines/kernels", "engines/layer_kernels"),
-    *("engines/tables", "engines/program", "engines/epoch", "engines/compiled", "engines/__init__"),
+    *("engines/tables", "engines/program", "engines/products", "engines/batch", "engines/epoch", "engines/compiled", "engines/__init__"),
     *("objective", "gradcheck"),
     *("optimizers", "scores", "history", "callbacks", "solvers", "sampling", "stepping", "training"),
     *(
@@ -74,7 +74,7 @@ IN_TYPES = {"matplotlib": ("gallery/",)}
 
 COMPILED = {
     *("engines/machine", "engines/elementary", "engines/formulas", "engines/kernels", "engines/layer_kernels"),
-    *("engines/epoch", "engines/compiled"),
+    *("engines/products", "engines/batch", "engines/epoch", "engines/compiled"),
 }
 """Imported on first use only, so that these may import Numba and SciPy at their top."""
 

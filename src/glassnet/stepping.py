@@ -11,7 +11,7 @@ numbers, draw the same order of rows from the same generator, and stop at the fi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Protocol
@@ -27,11 +27,9 @@ from glassnet.optimizers import Rule, RuleState
 from glassnet.sampling import Batches, Rows, is_shuffle, keeps_order
 from glassnet.schedules import Constant, Schedule
 
-__all__ = ["BLOW_UP", "Data", "Epoch", "EpochLoop", "Setting", "Start", "begin"]
+__all__ = ["BLOW_UP", "Data", "EpochLoop", "Setting", "Start", "begin"]
 
 Data = tuple[Array, Array, Array | None]
-Epoch = tuple[float, float, float]
-"""(loss, norm of the last batch's gradient, penalty after the epoch)."""
 
 BLOW_UP = 1e6
 """An epoch whose loss is this many times (1 + the loss of the very first batch) has diverged, finite or not."""
@@ -79,10 +77,13 @@ class EpochLoop(Protocol):
     def epochs(self) -> int:
         """Epochs finished in this run."""
 
-    def advance(self, epochs: int) -> Sequence[Epoch]:
-        """Run at least one epoch and at most `epochs`; return those that were finished."""
+    def advance(self, epochs: int) -> Array:
+        """Run at least one epoch and at most `epochs`.
 
-    def finished(self) -> Sequence[Epoch]:
+        Returns (n, 3) of those that were finished: loss, norm of the last batch's gradient, penalty after the epoch.
+        """
+
+    def finished(self) -> Array:
         """Return what `advance` had finished when it was interrupted."""
 
     def trouble(self) -> str | None:
@@ -137,7 +138,7 @@ class PlainLoop:
     why: str | None = None
     last: Data | None = None
     epochs: int = 0
-    just: list[Epoch] = field(default_factory=list)
+    just: Array = field(default_factory=lambda: np.empty((0, 3)))
 
     def __post_init__(self) -> None:
         self.theta, self.state, self.memory = self.start.theta, self.start.state, self.start.rule_state
@@ -150,19 +151,19 @@ class PlainLoop:
         """Steps taken so far."""
         return self.memory.t
 
-    def advance(self, epochs: int) -> Sequence[Epoch]:
+    def advance(self, epochs: int) -> Array:
         """Run one epoch."""
-        self.just = []
+        self.just = np.empty((0, 3))
         # overflow is watched, not silenced: every batch's loss is tested, and a non-finite one ends the run
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             epoch = self._epoch(self.setting.batches.epoch(self.setting.order))
         if epoch is not None:
             self.history = [self.history[1], self._snapshot()]
-            self.just = [epoch]
+            self.just = np.array([epoch])
             self.epochs += 1
         return self.just
 
-    def _epoch(self, batches: Iterator[Rows]) -> Epoch | None:
+    def _epoch(self, batches: Iterator[Rows]) -> tuple[float, float, float] | None:
         setting, average = self.setting, self.setting.average
         X, Y, weights = setting.data
         total, seen = 0.0, 0
@@ -198,7 +199,7 @@ class PlainLoop:
         weights = self.theta if self.averaged is None else self.averaged
         return weights.copy(), self.state.copy(), self.memory
 
-    def finished(self) -> Sequence[Epoch]:
+    def finished(self) -> Array:
         """Return the last epoch."""
         return self.just
 
@@ -238,7 +239,7 @@ class FusedLoop:
         """Steps taken so far."""
         return self.start.rule_state.t + self.fused.updates
 
-    def advance(self, epochs: int) -> Sequence[Epoch]:
+    def advance(self, epochs: int) -> Array:
         """Run up to `epochs` epochs."""
         return self.fused.advance(epochs, self._rates, self.start.rule_state.t)
 
@@ -253,7 +254,7 @@ class FusedLoop:
             return schedule.rate * self.rate_factor
         return np.array([schedule(t) for t in range(first, first + count)]) * self.rate_factor
 
-    def finished(self) -> Sequence[Epoch]:
+    def finished(self) -> Array:
         """Return the epochs that an interrupted call has finished."""
         return self.fused.finished()
 

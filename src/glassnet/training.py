@@ -12,7 +12,7 @@ The inner loop is in stepping.py (or compiled, in an engine), the outer one is `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 
@@ -29,8 +29,8 @@ from glassnet.network import Network
 from glassnet.objective import Objective
 from glassnet.optimizers import Rule, RuleState
 from glassnet.sampling import SAMPLINGS, Batches, Sampling
-from glassnet.schedules import as_schedule
-from glassnet.stepping import Data, Epoch, EpochLoop, Setting, Start, begin
+from glassnet.schedules import Constant, as_schedule
+from glassnet.stepping import Data, EpochLoop, Setting, Start, begin
 
 __all__ = ["Metric", "Sampling", "train"]
 
@@ -163,58 +163,65 @@ def _check_batch_norm(net: Network, batches: Batches) -> None:
 
 
 class _Table:
-    """The history while it grows: a list for each column."""
+    """The history while it grows: what each call of the loop has finished, with the time by then."""
 
     def __init__(self, setting: Setting, start: int, epochs: int) -> None:
         self.setting, self.start, self.epochs = setting, start, epochs
-        self.columns: dict[str, list[float]] = {name: [] for name in COLUMNS}
+        self.done: list[Array] = []
+        self.factors: list[float] = []
+        self.ends: list[int] = [0]
+        self.seconds: list[float] = [0.0]
+        self.scores: dict[str, list[float]] = {}
 
     def __len__(self) -> int:
-        return len(self.columns["epoch"])
+        return self.ends[-1]
 
-    def add(self, done: Sequence[Epoch], rate_factor: float, seconds: float) -> None:
-        """Add epochs; those that were run in one call share its time evenly."""
-        if not done:
-            return
-        before, n = self.columns["seconds"][-1] if len(self) else 0.0, len(done)
-        epochs = range(len(self) + 1, len(self) + n + 1)
-        updates = [self.start + self.setting.batches.steps * epoch for epoch in epochs]
-        losses, norms, penalties = zip(*done, strict=True)
-        new: dict[str, Iterable[float]] = {
-            "epoch": epochs,
-            "updates": updates,
-            "loss": losses,
-            "penalty": penalties,
-            "learning_rate": [self.setting.schedule(t - 1) * rate_factor for t in updates],
-            "gradient_norm": norms,
-            "seconds": [before + (seconds - before) * (i + 1) / n for i in range(n)],
-        }
-        for name, values in new.items():
-            self.columns[name].extend(values)
+    def add(self, done: Array, rate_factor: float, seconds: float) -> None:
+        """Add epochs (n, 3): loss, gradient norm, penalty."""
+        if len(done):
+            self.done.append(done)
+            self.factors.append(rate_factor)
+            self.ends.append(len(self) + len(done))
+            self.seconds.append(seconds)
 
     def record(self, theta: Array, state: Array, scores: Mapping[str, float]) -> EpochRecord:
         """Return the last epoch as callbacks see it, and enter its scores."""
         for name, score in scores.items():
-            self.columns.setdefault(name, []).append(score)
-        row = {name: self.columns[name][-1] for name in COLUMNS}
+            self.scores.setdefault(name, []).append(score)
+        loss, norm, penalty = self.done[-1][-1].tolist()
+        updates = self.start + self.setting.batches.steps * len(self)
         return EpochRecord(
-            epoch=int(row["epoch"]),
-            updates=int(row["updates"]),
-            loss=row["loss"],
+            epoch=len(self),
+            updates=updates,
+            loss=loss,
             scores=scores,
-            learning_rate=row["learning_rate"],
-            gradient_norm=row["gradient_norm"],
-            seconds=row["seconds"],
+            learning_rate=self.setting.schedule(updates - 1) * self.factors[-1],
+            gradient_norm=norm,
+            seconds=self.seconds[-1],
             theta=read_only(theta),
             state=read_only(state),
             epochs=self.epochs,
-            penalty=row["penalty"],
+            penalty=penalty,
         )
 
     def history(self) -> History:
-        scores = [name for name in self.columns if name not in COLUMNS]
-        order = (*COLUMNS[:4], *scores, *COLUMNS[4:])
-        return History(Columns({name: np.array(self.columns[name]) for name in order}) if len(self) else ())
+        """Return the columns; epochs that were run in one call share its time evenly."""
+        if not len(self):
+            return History()
+        epoch = np.arange(1, len(self) + 1)
+        loss, norm, penalty = np.concatenate(self.done).T.copy()
+        updates = self.start + self.setting.batches.steps * epoch
+        schedule = self.setting.schedule
+        if isinstance(schedule, Constant):
+            rates = np.full(len(self), schedule.rate)
+        else:
+            rates = np.array([schedule(t) for t in (updates - 1).tolist()])
+        columns = {"epoch": epoch, "updates": updates, "loss": loss, "penalty": penalty}
+        columns |= {name: np.array(scores) for name, scores in self.scores.items()}
+        columns["learning_rate"] = rates * np.repeat(self.factors, np.diff(self.ends))
+        columns["gradient_norm"] = norm
+        columns["seconds"] = np.interp(epoch, self.ends, self.seconds)
+        return History(Columns(columns))
 
 
 def _run(loop: EpochLoop, setting: Setting, probe: _Probe, watchers: tuple[Watcher, ...], epochs: int) -> Run:

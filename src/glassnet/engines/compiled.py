@@ -37,6 +37,8 @@ TINY = 2000
 """Products of at most so many multiplications are plain loops: a call of BLAS costs as much (benchmarks/README.md)."""
 SECONDS_A_CALL = 0.1
 """After about so long the loop returns to Python, where Ctrl-C is heard."""
+MOST_EPOCHS = 100_000
+"""Epochs for whose results memory is taken at a time."""
 IDENTITY = get("identity")
 NORMS = {
     Dropout: ("drop", ""),
@@ -60,8 +62,7 @@ class CompiledEngine:
         try:
             return FusedLoop(job, theta, state, slots)
         except (NumbaError, Unlike) as error:
-            reason = str(error).strip().splitlines()[0]
-            say_once(f"This run uses the reference engine: a function of it cannot be compiled ({reason})")
+            say_once(f"This run uses the reference engine: a function of it cannot be compiled ({_reason(error)})")
             return None
 
 
@@ -69,74 +70,76 @@ class FusedLoop:
     """The memory and the tables of one run, and where it stands."""
 
     def __init__(self, job: Job, theta: Array, state: Array, slots: tuple[Array, ...]) -> None:
-        self.job = job
-        self.dtype: type[np.floating[Any]] = theta.dtype.type
-        self.theta = np.array(theta)
-        self.state = np.array(state, theta.dtype)
-        self.average = self.theta.copy() if job.average is not None else self.theta
+        self.job, self.dtype = job, theta.dtype
         clip = getattr(job.rule, "max_norm", None)
         self.rule = job.rule if clip is None else job.rule.rule
-        self.slots_ = np.array(slots, theta.dtype).reshape(len(slots), theta.size)
-        batch = min(job.batch_size, job.rows)
-        written = program.write(job.net, batch)
+        self.batch = min(job.batch_size, job.rows)
+        written = program.write(job.net, self.batch)
         self.layers, self.options = written.layers, written.options
-        self.team = self._team()
-        k = job.net.n_outputs
-        extra = batch * k, batch, 4 * batch
-        places = written.memory + np.concatenate([[0], np.cumsum([-(-n // 16) * 16 for n in extra])])
-        self.memory = np.zeros(places[-1], self.dtype)
-        self.memory[places[1] : places[1] + batch] = 1
-        scratch = theta.size if clip is not None else self.team * written.largest_block
-        self.scratch = np.empty(scratch, self.dtype)
-        self.snapshots = np.stack([self.theta, self.theta])
-        self.states = np.stack([self.state, self.state])
-        self.order = np.arange(job.rows if not job.shuffle else len(job.X), dtype=np.int64)
-        self.weights = np.ones(1, self.dtype) if job.weights is None else job.weights.astype(self.dtype)
-        self.partials = np.zeros((2, written.blocks))
-        self.sync = np.zeros(32, np.int64)
-        self.place = np.zeros(t.PLACE_LENGTH, np.int64)
-        self.facts = np.zeros(t.FACT_LENGTH)
-        self.facts[[t.L1, t.L2, t.BLOW_UP, t.FIRST_LOSS]] = job.l1, job.l2, job.blow_up, np.nan
-        self.facts[t.CLIP_NORM] = clip or 0.0
-        self.facts[t.KEEP] = job.average or 0.0
-        self.plan = np.zeros(t.PLAN_LENGTH, np.int64)
-        self._plan_sizes(written, places, clip)
+        self.team = min(written.pieces, job.n_threads or cores())
+        self._allocate(written, theta, state, slots, clip is not None)
+        self.facts[[t.L1, t.L2, t.BLOW_UP]] = job.l1, job.l2, job.blow_up
+        self.facts[[t.CLIP_NORM, t.KEEP, t.FACTOR]] = clip or 0.0, job.average or 0.0, 1.0
+        self._plan_numbers(written, clip is not None)
         self._plan_kernels()
-        self.run = loop(self.dtype)
-        self.results = np.zeros((1, 3))
+        self._plan_addresses()
+        self.run = loop(theta.dtype)
         self.trouble: tuple[str, int, float] | None = None
         self.pace = 0.0
 
     # ---- the plan -------------------------------------------------------------------------------------------------
 
-    def _team(self) -> int:
-        """As many threads as the largest product has pieces, at most."""
-        pieces = int(self.layers[:, [t.PIECES, t.BACK_PIECES]].max())
-        return min(pieces, self.job.n_threads or cores())
+    def _allocate(
+        self, written: program.Program, theta: Array, state: Array, slots: tuple[Array, ...], clipped: bool
+    ) -> None:
+        job, T = self.job, self.dtype
+        self.theta, self.state = np.array(theta), np.array(state, T)
+        self.average = self.theta.copy() if job.average is not None else self.theta
+        self.slots_ = np.array(slots, T).reshape(len(slots), theta.size)
+        self.snapshots, self.states = np.stack([self.theta] * 2), np.stack([self.state] * 2)
+        self.memory = np.zeros(written.memory, T)
+        self.memory[written.weights : written.row_work] = 1
+        self.scratch = np.empty(theta.size if clipped else self.team * written.largest_block, T)
+        self.order = np.arange(len(job.X) if job.shuffle else job.rows, dtype=np.int64)
+        self.weights = np.ones(1, T) if job.weights is None else job.weights.astype(T)
+        self.partials = np.zeros((written.blocks, 2))
+        self.sync = np.zeros(16, np.int64)
+        self.place = np.zeros(t.PLACE_LENGTH, np.int64)
+        self.facts = np.zeros(t.FACT_LENGTH)
+        self.plan = np.zeros(t.PLAN_LENGTH, np.int64)
+        self.numbers, self.results = np.zeros(1, T), np.zeros((1, 3))
 
-    def _plan_sizes(self, written: program.Program, places: Array, clip: float | None) -> None:
+    def _plan_numbers(self, written: program.Program, clipped: bool) -> None:
         job, plan = self.job, self.plan
-        plan[[t.LAYERS, t.M_ROWS, t.ROWS_OF_DATA]] = len(self.layers), job.rows, len(job.X)
-        plan[[t.BATCH_SIZE, t.TINY]] = min(job.batch_size, job.rows), TINY
-        plan[[t.DELTA_1, t.DELTA_2]] = written.deltas
-        plan[[t.TARGETS, t.WEIGHTS, t.ROW_WORK]] = places[:3]
-        plan[[t.BLOCKS, t.LARGEST_BLOCK]] = written.blocks, written.largest_block
+        plan[[t.LAYERS, t.TEAM, t.P, t.Q]] = len(self.layers), self.team, self.theta.size, self.state.size
+        plan[[t.M_ROWS, t.ROWS_OF_DATA, t.BATCH_SIZE]] = job.rows, len(job.X), self.batch
+        plan[[t.BLOCKS, t.LARGEST_BLOCK, t.TINY]] = written.blocks, written.largest_block, TINY
+        plan[[t.DELTA_1, t.DELTA_2, t.TARGETS]] = *written.deltas, written.targets
+        plan[[t.WEIGHTS, t.ROW_WORK]] = written.weights, written.row_work
         plan[[t.WEIGHTED, t.AVERAGED, t.SHUFFLE]] = job.weights is not None, job.average is not None, job.shuffle
-        plan[t.SLOT_STRIDE] = self.theta.size
-        plan[t.CLIP] = clip is not None
-        penalised = bool(job.l1 or job.l2)
-        plain = not len(self.slots_) and type(self.rule).__name__ == "SGD"
-        plan[t.DIRECT] = plain and not penalised and clip is None
-        self.X, plan[[t.X, t.X_ROW, t.X_COLUMN]] = _strided(job.X)
-        self.Y, plan[[t.Y, t.Y_ROW, t.Y_COLUMN]] = _strided(job.Y)
-        for name, place in (("order", t.ORDER_STATE), ("noise", t.NOISE_STATE)):
-            plan[place] = getattr(job, name).bit_generator.ctypes.state_address
-        plan[t.NEXT_UINT32] = _address(job.order.bit_generator.ctypes.next_uint32)
-        plan[t.NEXT_DOUBLE] = _address(job.noise.bit_generator.ctypes.next_double)
+        plain = type(self.rule).__name__ == "SGD" and not len(self.slots_)
+        plan[[t.CLIP, t.DIRECT]] = clipped, plain and not (job.l1 or job.l2 or clipped)
+        self.X, plan[[t.X_AT, t.X_ROW, t.X_COLUMN]] = _strided(job.X)
+        self.Y, plan[[t.Y_AT, t.Y_ROW, t.Y_COLUMN]] = _strided(job.Y)
+        order, noise = job.order.bit_generator.ctypes, job.noise.bit_generator.ctypes
+        plan[[t.ORDER_STATE, t.NEXT_UINT32]] = order.state_address, _address(order.next_uint32)
+        plan[[t.NOISE_STATE, t.NEXT_DOUBLE]] = noise.state_address, _address(noise.next_double)
         plan[t.YIELD] = _sched_yield()
 
+    def _plan_addresses(self) -> None:
+        """Where the arrays are, which this record keeps alive."""
+        for place, array in (
+            (t.LAYERS_AT, self.layers), (t.OPTIONS_AT, self.options), (t.FACTS_AT, self.facts),
+            (t.PLACE_AT, self.place), (t.SYNC_AT, self.sync), (t.THETA_AT, self.theta), (t.AVERAGE_AT, self.average),
+            (t.SLOTS_AT, self.slots_), (t.STATE_AT, self.state), (t.SNAPSHOTS_AT, self.snapshots),
+            (t.STATES_AT, self.states), (t.MEMORY_AT, self.memory), (t.SCRATCH_AT, self.scratch),
+            (t.PARTIALS_AT, self.partials), (t.RESULTS_AT, self.results), (t.NUMBERS_AT, self.numbers),
+            (t.ORDER_AT, self.order), (t.SAMPLE_WEIGHTS_AT, self.weights),
+        ):  # fmt: skip
+            self.plan[place] = array.ctypes.data
+
     def _plan_kernels(self) -> None:
-        job, plan, T = self.job, self.plan, self.dtype
+        job, plan, T = self.job, self.plan, self.dtype.type
         for layer, row in zip(job.net.layers, self.layers, strict=True):
             if isinstance(layer, Dense):
                 if row[t.OUT] != row[t.A]:
@@ -150,8 +153,8 @@ class FusedLoop:
         plan[t.MULTIPLY] = kernels.address("multiply", T)
         plan[t.GATHER_X] = kernels.address("gather", T, self.X.dtype.type.__name__)
         plan[t.GATHER_Y] = kernels.address("gather", T, self.Y.dtype.type.__name__)
-        self.n_numbers = len(self.rule.numbers(1, 1.0))
-        plan[t.STEP] = kernels.address("step", T, self.rule.formula, len(self.slots_), self.n_numbers)
+        n_numbers = len(self.rule.numbers(1, 1.0))
+        plan[t.STEP] = kernels.address("step", T, self.rule.formula, len(self.slots_), n_numbers)
         plan[t.SQUARES] = kernels.address("square_sum", T)
         if job.l1 or job.l2:
             plan[t.PENALISE] = kernels.address("penalise", T)
@@ -161,20 +164,19 @@ class FusedLoop:
     def _activate(self, layer: Dense, row: Array) -> None:
         function = layer.function
         if function.elementwise:
-            row[t.ACTIVATE] = kernels.address("activate", self.dtype, function.f, function.df)
+            row[t.ACTIVATE] = kernels.address("activate", self.dtype.type, function.f, function.df)
         else:
             row[t.ACTIVATE], row[t.PULL] = self._softmax(function)
 
     def _softmax(self, function: Any) -> tuple[int, int]:
         if function.f is not softmax:
             raise Unlike(f"the row-wise activation {function.name!r} is your own.")
-        rows = kernels.address("softmax", self.dtype, kernels.exp, kernels.larger)
-        return rows, kernels.address("pull_softmax", self.dtype)
+        rows = kernels.address("softmax", self.dtype.type, kernels.exp, kernels.larger)
+        return rows, kernels.address("pull_softmax", self.dtype.type)
 
     def _plan_output(self) -> None:
-        job, plan, T = self.job, self.plan, self.dtype
+        job, plan, T = self.job, self.plan, self.dtype.type
         function = job.net.layers[-1].function
-        self.facts[t.FACTOR] = 1.0
         if job.matched is not None and job.matched.smoothing is not None:
             plan[t.OUTPUT_KIND] = t.TRANSPOSED
             self.facts[[t.SMOOTHING, t.FACTOR]] = job.matched.smoothing
@@ -203,12 +205,13 @@ class FusedLoop:
     @property
     def first_loss(self) -> float | None:
         """The loss of the very first batch."""
-        return None if np.isnan(self.facts[t.FIRST_LOSS]) else float(self.facts[t.FIRST_LOSS])
+        return float(self.facts[t.FIRST_LOSS]) if self.updates else None
 
-    def advance(self, epochs: int, rates: Any, steps: int) -> list[tuple[float, float, float]]:
+    def advance(self, epochs: int, rates: Any, steps: int) -> Array:
         """Run up to `epochs` epochs, at least one, and for about a tenth of a second where more are asked for."""
-        per_epoch = -(-self.job.rows // int(self.plan[t.BATCH_SIZE]))
+        per_epoch = -(-self.job.rows // self.batch)
         self.place[t.EPOCHS] = 0
+        epochs = min(epochs, MOST_EPOCHS)
         self.results = np.zeros((epochs, 3))
         begin = perf_counter()
         with single_threaded_blas():
@@ -225,33 +228,32 @@ class FusedLoop:
         return max(1, int(SECONDS_A_CALL / self.pace)) if self.pace else 16
 
     def _call(self, count: int, rates: Any, steps: int) -> None:
-        self.plan[t.CALLS] = count
-        first = steps + self.updates
-        numbers = self.rule.numbers(np.arange(first + 1, first + count + 1, dtype=np.float64), rates(first, count))
-        moving = any(np.ndim(number) for number in numbers)
-        self.plan[t.NUMBERS_STRIDE] = self.n_numbers if moving else 0
-        rows = count if moving else 1
-        table = np.stack([np.broadcast_to(np.asarray(number, self.dtype), rows) for number in numbers], axis=1)
-        table = np.ascontiguousarray(table).ravel()
-        self.plan[t.BEFORE] = self.updates
-        arguments = (
-            self.layers, self.plan, self.options, self.facts, self.place, self.theta, self.average, self.memory,
-            self.slots_.ravel() if self.slots_.size else self.theta, self.scratch, self.state, self.states,
-            self.snapshots, self.order, self.weights, table, self.partials, self.results,
-            self.sync.ctypes.data,
-        )  # fmt: skip
-        begin = perf_counter()
-        run_team(lambda me: self.run(*arguments, me, self.team), self.team)
+        self._numbers(rates, steps + self.updates, count)
+        self.plan[[t.CALLS, t.BEFORE]] = count, self.updates
+        self._plan_addresses()
+        plan_at, one, begin = self.plan.ctypes.data, self.dtype.type(1), perf_counter()
+        if self.team == 1:
+            self.run(one, plan_at, 0)
+        else:
+            run_team(lambda me: self.run(one, plan_at, me), self.team)
         self.pace = (perf_counter() - begin) / max(1, self.updates - int(self.plan[t.BEFORE]))
         end = int(self.place[t.END])
         if end != t.GOING_ON:
             kind = {t.BAD_LOSS: "loss", t.BLOWN_UP: "blown up", t.BAD_THETA: "theta"}[end]
             self.trouble = kind, int(self.place[t.BATCH]) + 1, float(self.facts[t.LOSS])
 
-    def finished(self) -> list[tuple[float, float, float]]:
+    def _numbers(self, rates: Any, first: int, count: int) -> None:
+        """The rule's numbers for steps first ... first + count - 1, counted from 0; one row where none changes."""
+        when = np.arange(first + 1, first + count + 1, dtype=np.float64)
+        numbers = self.rule.numbers(when, rates(first, count))
+        moving = any(np.ndim(number) for number in numbers)
+        table = [np.broadcast_to(np.asarray(number, self.dtype), count if moving else 1) for number in numbers]
+        self.numbers = np.stack(table, axis=1)
+        self.plan[t.NUMBERS_STRIDE] = len(numbers) if moving else 0
+
+    def finished(self) -> Array:
         """Return (loss, gradient norm, penalty) of the epochs that the last call of `advance` has finished."""
-        rows: list[tuple[float, float, float]] = [tuple(row) for row in self.results[: self.place[t.EPOCHS]].tolist()]
-        return rows
+        return self.results[: self.place[t.EPOCHS]].copy()
 
     def snapshot(self, back: int = 0) -> tuple[Array, Array]:
         """Return copies of theta and state after the last epoch, or the one before it."""
@@ -268,9 +270,14 @@ class FusedLoop:
 
     def last_batch(self) -> Array:
         """Return the rows of the last batch of the epoch."""
-        batch = int(self.plan[t.BATCH_SIZE])
-        start = int(self.place[t.BATCH]) * batch or (self.job.rows - 1) // batch * batch
-        return self.order[start : min(start + batch, self.job.rows)]
+        start = int(self.place[t.BATCH]) * self.batch or (self.job.rows - 1) // self.batch * self.batch
+        return self.order[start : min(start + self.batch, self.job.rows)]
+
+
+def _reason(error: Exception) -> str:
+    """The line of Numba's report that says what is wrong."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    return next((line for line in lines if line and not line.startswith("Failed in")), type(error).__name__)
 
 
 def _strided(array: Array) -> tuple[Array, tuple[int, int, int]]:

@@ -80,13 +80,13 @@ class Fused(Protocol):
     def epochs(self) -> int:
         """Epochs finished in this run."""
 
-    def advance(self, epochs: int, rates: Any, t: int) -> list[tuple[float, float, float]]:
-        """Run up to `epochs` epochs, at least one; return (loss, gradient norm, penalty) of each that was finished.
+    def advance(self, epochs: int, rates: Any, t: int) -> Array:
+        """Run up to `epochs` epochs, at least one; return (n, 3): loss, gradient norm, penalty of those finished.
 
         `rates(first, count)` gives the learning rates of steps counted from 0: a number, or an array (count,).
         """
 
-    def finished(self) -> list[tuple[float, float, float]]:
+    def finished(self) -> Array:
         """Return the epochs that a call of `advance` finished before it was interrupted."""
 
     def snapshot(self, back: int = 0) -> tuple[Array, Array]:

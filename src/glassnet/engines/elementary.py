@@ -5,7 +5,8 @@
     tanh |x| = -e / (2 + e),   e = exp(-2 |x|) - 1
 
 The number of terms is what the dtype can show: relative errors are at most 2 units in the last place of exp, 3 of the
-others (tests/test_engines_elementary.py). Not-a-number stays what it is, as do infinities.
+others (tests/test_engines_elementary.py). Not-a-number stays what it is, as do infinities. exp goes to 0 below the
+smallest normal number and to infinity a third below the largest (float32: x < -87.3, x > 88.3).
 
 `namespace(dtype)` is what a formula finds under the name `np` when it is compiled: these functions, the few that ask
 for a dtype or a shape in forms for one number, and NumPy's own for all else.
@@ -22,7 +23,7 @@ import numpy as np
 from numba import njit
 
 from glassnet import activations
-from glassnet.engines.machine import ROUNDER, exponent, mantissa, select, times_power_of_two
+from glassnet.engines.machine import ROUNDER, exponent, mantissa, power_of_two, select
 
 __all__ = ["namespace"]
 
@@ -30,8 +31,8 @@ EXP_TERMS = {32: 7, 64: 13}
 LOG_TERMS = {32: 5, 64: 11}
 LN2 = {32: (0.693359375, -2.12194440054690583e-4), 64: (0.693147180369123816490, 1.90821492927058770002e-10)}
 """ln 2 in two parts, the first of few bits, so that n times it is exact."""
-RANGE = {32: (-104.0, 89.0), 64: (-746.0, 710.0)}
-"""Where exp leaves the range of the dtype."""
+RANGE = {32: (-87.3, 88.3), 64: (-708.3, 709.4)}
+"""Where 2^n is a normal number: below, exp is 0, above infinite."""
 FLAGS = {"contract"}
 """a * b + c may be one operation. Never "reassoc": it would join the two parts of ln 2 again."""
 
@@ -52,7 +53,7 @@ def namespace(dtype: type) -> ModuleType:
     """Return a module with NumPy's names, whose functions are for one number of `dtype` and can be vectorised."""
     T: Any = dtype
     bits = np.dtype(dtype).itemsize * 8
-    zero, one, two, half = T(0), T(1), T(2), T(0.5)
+    zero, one, two = T(0), T(1), T(2)
     low, high = (T(x) for x in RANGE[bits])
     log2e, ln2_high, ln2_low = T(1 / log(2)), *(T(part) for part in LN2[bits])
     rounder, tiny, lift = T(ROUNDER[bits]), np.finfo(dtype).tiny, T(2.0 ** (25 if bits == 32 else 54))
@@ -70,26 +71,21 @@ def namespace(dtype: type) -> ModuleType:
         return select((a >= b) | (a != a), a, b)
 
     @compiled
-    def inside(x):
-        x = select(x < low, low, x)
-        return select(x > high, high, x)
-
-    @compiled
     def exp(x):
-        x = inside(x)
         shifted = x * log2e + rounder
         n = shifted - rounder
         r = (x - n * ln2_high) - n * ln2_low
-        return times_power_of_two(one + (r + r * r * tail(r)), shifted)
+        value = power_of_two(shifted) * (one + (r + r * r * tail(r)))
+        return select(x < low, zero, select(x > high, infinity, value))
 
     @compiled
     def expm1(x):
-        x = inside(x)
         shifted = x * log2e + rounder
         n = shifted - rounder
         r = (x - n * ln2_high) - n * ln2_low
-        scale = times_power_of_two(half, shifted)  # halved: 2^n itself may be too large
-        return two * (scale * (r + r * r * tail(r)) + (scale - half))
+        scale = power_of_two(shifted)
+        value = scale * (r + r * r * tail(r)) + (scale - one)
+        return select(x < low, -one, select(x > high, infinity, value))
 
     @compiled
     def logarithm(x):

@@ -116,7 +116,7 @@ def matched_output(number: Any, dtype: type, f: str, value: str, delta: str) -> 
 
 @kernel
 def output(number: Any, dtype: type, f: str, df: str, value: str, slope: str) -> Any:
-    """(z, y, dz, n, share) -> sum of the costs: dz <- share dL/da f'(z)."""
+    """(z, y, dz, n, share) -> sum of the costs: dz <- share dL/da f'(z), for any other loss."""
     p = types.CPointer(number)
 
     def run(z, y, dz, n, share):
@@ -133,46 +133,48 @@ def output(number: Any, dtype: type, f: str, df: str, value: str, slope: str) ->
 
 @kernel
 def cross_entropy(number: Any, dtype: type, exp: str, log: str, larger: str) -> Any:
-    """(z, y, work, weights, m, k, smoothing, share) -> sum of the costs, for z and y (k, m); z <- share (a - y).
+    """(z, y, work, weights, m, k, ld, smoothing, share) -> sum of the costs; z <- share (a - y).
 
         cost of a sample = sum_j y_j (ln sum_i exp z_i) - sum_j y_j z_j
 
-    `work` has 4 m places; `weights` (m) are those of the samples.
+    z and y are (k, ld): the samples lie side by side, m of them and some places more, to fill whole vectors. `work` has
+    4 ld places; `weights` are those of the samples.
     """
     p = types.CPointer(number)
+    zero, one = dtype(0), dtype(1)
 
-    def run(z, y, work, weights, m, k, smoothing, share):
-        one, zero = share * 0 + 1, share * 0
-        keep, spread = one - smoothing, smoothing / k
-        top, total, mass, dot = 0, m, 2 * m, 3 * m
-        for i in range(m):
+    def run(z, y, work, weights, m, k, ld, smoothing, share):
+        keep, spread = one - smoothing, smoothing / dtype(k)
+        top, total, mass, dot = 0, ld, 2 * ld, 3 * ld
+        for i in range(ld):
             work[top + i] = z[i]
             work[total + i] = zero
             work[mass + i] = zero
             work[dot + i] = zero
         for j in range(1, k):
-            for i in range(m):
-                work[top + i] = apply(larger, work[top + i], z[j * m + i])
+            for i in range(ld):
+                work[top + i] = apply(larger, work[top + i], z[j * ld + i])
         for j in range(k):
-            for i in range(m):
-                target = keep * y[j * m + i] + spread
-                y[j * m + i] = target
-                above = z[j * m + i] - work[top + i]
+            for i in range(ld):
+                target = keep * y[j * ld + i] + spread
+                y[j * ld + i] = target
+                above = z[j * ld + i] - work[top + i]
                 work[mass + i] += target
                 work[dot + i] += target * above
                 above = apply(exp, above)
-                z[j * m + i] = above
+                z[j * ld + i] = above
                 work[total + i] += above
         cost = zero
-        for i in range(m):
-            cost += weights[i] * (work[mass + i] * apply(log, work[total + i]) - work[dot + i])
+        for i in range(ld):
+            part = weights[i] * (work[mass + i] * apply(log, work[total + i]) - work[dot + i])
+            cost += select(i < m, part, zero)
             work[total + i] = one / work[total + i]
         for j in range(k):
-            for i in range(m):
-                z[j * m + i] = share * weights[i] * (z[j * m + i] * work[total + i] - y[j * m + i])
+            for i in range(ld):
+                z[j * ld + i] = share * weights[i] * (z[j * ld + i] * work[total + i] - y[j * ld + i])
         return cost
 
-    return number(p, p, p, p, int64, int64, number, number), run
+    return number(p, p, p, p, int64, int64, int64, number, number), run
 
 
 @kernel

@@ -15,15 +15,14 @@ from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
 
 __all__ = [
-    "address_of", "barrier", "call", "exponent", "gemm", "mantissa", "numbers_at", "pointer", "select",
-    "times_power_of_two", "to",
+    "barrier", "bytes_of", "call", "exponent", "gemm", "mantissa", "numbers_at", "pointer", "select",
+    "power_of_two", "to",
 ]  # fmt: skip
 
 INT = {32: ir.IntType(32), 64: ir.IntType(64)}
 FRACTION_BITS = {32: 23, 64: 52}
-BIAS = {32: 127, 64: 1023}
-ROUNDER = {32: 1.5 * 2.0**23, 64: 1.5 * 2.0**52}
-"""Added to a float of moderate size, it leaves the nearest whole number in the lowest bits."""
+ROUNDER = {32: 1.5 * 2.0**23 + 127, 64: 1.5 * 2.0**52 + 1023}
+"""Added to a float of moderate size, it leaves the nearest whole number n in the lowest bits, n + bias to be exact."""
 SQRT_HALF = {32: 0x3F3504F3, 64: 0x3FE6A09E667F3BCD}
 """The bits of sqrt(1/2)."""
 PLAIN_C = ir.PointerType(ir.IntType(8))
@@ -33,25 +32,15 @@ PLAIN_C = ir.PointerType(ir.IntType(8))
 
 
 @intrinsic
-def times_power_of_two(typingctx: Any, p: Any, shifted: Any) -> Any:
-    """p * 2^n for `shifted = n + ROUNDER`; in two factors, so that all of the float's range is reached."""
+def power_of_two(typingctx: Any, shifted: Any) -> Any:
+    """2^n for `shifted = n + ROUNDER`, where 2^n is a normal number: n + bias moves to where the exponent is."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        width = p.bitwidth
-        integer, fraction, bias = INT[width], FRACTION_BITS[width], BIAS[width]
-        n = builder.sub(
-            builder.bitcast(args[1], integer),
-            builder.bitcast(context.get_constant(p, ROUNDER[width]), integer),
-        )
-        half = builder.ashr(n, integer(1))
-        rest = builder.sub(n, half)
-        factors = [
-            builder.bitcast(builder.shl(builder.add(e, integer(bias)), integer(fraction)), args[0].type)
-            for e in (half, rest)
-        ]
-        return builder.fmul(builder.fmul(args[0], factors[0]), factors[1])
+        integer = INT[shifted.bitwidth]
+        bits = builder.bitcast(args[0], integer)
+        return builder.bitcast(builder.shl(bits, integer(FRACTION_BITS[shifted.bitwidth])), args[0].type)
 
-    return p(p, p), codegen
+    return shifted(shifted), codegen
 
 
 @intrinsic
@@ -94,14 +83,13 @@ def select(typingctx: Any, condition: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic
-def address_of(typingctx: Any, array: Any, index: Any) -> Any:
-    """The address (int64) of array[index], for a contiguous array."""
+def bytes_of(typingctx: Any, like: Any) -> Any:
+    """The bytes that a number of this type takes."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(array)(context, builder, args[0]).data
-        return builder.ptrtoint(builder.gep(data, [args[1]]), INT[64])
+        return INT[64](like.bitwidth // 8)
 
-    return types.int64(array, types.int64), codegen
+    return types.int64(like), codegen
 
 
 @intrinsic
@@ -208,8 +196,13 @@ def _add(typingctx: Any, address: Any, amount: Any) -> Any:
 @register_jitable
 def barrier(sync: int, team: int, sched_yield: int) -> None:
     """Wait until all `team` threads are here. `sync` is the address of two zeros, 64 bytes apart."""
-    if team == 1:
-        return
+    if team > 1:
+        wait(sync, team, sched_yield)
+
+
+@register_jitable
+def wait(sync: int, team: int, sched_yield: int) -> None:
+    """The barrier of a team of at least two."""
     round_ = _add(sync + 64, 0)
     if _add(sync, 1) == team - 1:
         _add(sync, -team)

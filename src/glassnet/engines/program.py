@@ -24,7 +24,9 @@ __all__ = ["Program", "write"]
 
 IDENTITY = get("identity")
 ALIGNMENT = 16
-"""Places; arrays begin at multiples of it."""
+"""Places; arrays begin at multiples of it, and may be written to up to the next one."""
+VECTOR = 8
+"""Places; where the samples of a batch lie side by side, their number is made a multiple of it."""
 PIECE = 1 << 22
 """Multiplications; a product of twice as many is cut in two, for two threads."""
 UPDATE_PIECE = 1 << 16
@@ -40,8 +42,13 @@ class Program:
     """(L, 2): Dropout's rate; the momentum and eps of BatchNorm; 0 and the eps of LayerNorm."""
     memory: int
     deltas: tuple[int, int]
+    targets: int
+    weights: int
+    row_work: int
     blocks: int
     largest_block: int
+    pieces: int
+    """The most pieces that a product is cut into."""
 
 
 @dataclass
@@ -66,6 +73,7 @@ def write(net: Network, m: int) -> Program:
     table = np.zeros((len(net.layers), t.LAYER_COLUMNS), np.int64)
     options = np.array([_options(layer) for layer in net.layers])
     memory = _Memory()
+    m = -(-m // VECTOR) * VECTOR
     a_in, theta, stats, blocks, largest = memory.take(m * (net.n_inputs + 1)), 0, 0, 0, 1
     for l, layer in enumerate(net.layers):
         row, n_in, n_out = table[l], net.sizes[l], net.sizes[l + 1]
@@ -92,7 +100,9 @@ def write(net: Network, m: int) -> Program:
         theta, stats, a_in = theta + size, stats + _stats(layer, n_in), int(row[t.A])
     widest = max(net.sizes) + 1
     deltas = memory.take(m * widest), memory.take(m * widest)
-    return Program(table, options, memory.size, deltas, blocks, largest)
+    targets, weights, row_work = memory.take(m * net.n_outputs), memory.take(m), memory.take(4 * m)
+    pieces = int(table[:, [t.PIECES, t.BACK_PIECES]].max())
+    return Program(table, options, memory.size, deltas, targets, weights, row_work, blocks, largest, pieces)
 
 
 def _size(layer: Layer, n_in: int) -> int:

@@ -36,30 +36,59 @@ from __future__ import annotations
 DENSE, DROPOUT, BATCH_NORM, LAYER_NORM = range(4)
 """Kinds of layers."""
 
-# ---- the plan: whole numbers that stay the same during a call --------------------------------------------------------
+# ---- the plan: whole numbers that stay the same during a call; *_AT are addresses of arrays -------------------------
 (
     LAYERS,
+    LAYERS_AT,  # (LAYERS, LAYER_COLUMNS)
+    OPTIONS_AT,  # (LAYERS, 2) float64
+    FACTS_AT,
+    PLACE_AT,
+    SYNC_AT,
+    YIELD,
+    TEAM,
+    P,  # length of theta
+    THETA_AT,
+    AVERAGE_AT,
+    SLOTS_AT,  # (slots, P)
+    STATE_AT,
+    Q,  # length of state
+    SNAPSHOTS_AT,  # (2, P)
+    STATES_AT,  # (2, Q)
+    MEMORY_AT,
+    SCRATCH_AT,
+    LARGEST_BLOCK,
+    BLOCKS,
+    PARTIALS_AT,  # (2, BLOCKS) float64: the penalty and the squared gradient of each block
+    RESULTS_AT,  # (epochs, 3) float64
+    NUMBERS_AT,  # the rule's numbers for each step
+    NUMBERS_STRIDE,
+    BEFORE,  # batches that were run before this call
+    CALLS,  # batches to run in this call
     M_ROWS,  # rows that an epoch visits
     ROWS_OF_DATA,
     BATCH_SIZE,
-    CALLS,  # batches to run in this call
+    ORDER_AT,  # (ROWS_OF_DATA,) int64
+    SAMPLE_WEIGHTS_AT,
+    X_AT,
+    X_ROW,
+    X_COLUMN,
+    Y_AT,
+    Y_ROW,
+    Y_COLUMN,
+    SHUFFLE,
+    NEXT_UINT32,
+    NEXT_DOUBLE,
+    ORDER_STATE,
+    NOISE_STATE,
     GEMM,
-    YIELD,
     TINY,  # products of at most so many multiplications are plain loops
     GATHER_X,
     GATHER_Y,
-    X,
-    Y,
-    X_ROW,
-    X_COLUMN,
-    Y_ROW,
-    Y_COLUMN,
     OUTPUT,
     OUTPUT_KIND,
     SOFTMAX,
     MULTIPLY,
     STEP,
-    SLOT_STRIDE,
     PENALISE,
     SQUARES,
     FOLLOW,
@@ -72,17 +101,8 @@ DENSE, DROPOUT, BATCH_NORM, LAYER_NORM = range(4)
     DIRECT,  # plain descent: the product adds the step itself
     CLIP,
     AVERAGED,
-    SHUFFLE,
-    NEXT_UINT32,
-    NEXT_DOUBLE,
-    ORDER_STATE,
-    NOISE_STATE,
-    NUMBERS_STRIDE,
-    BEFORE,  # batches that were run before this call
-    LARGEST_BLOCK,
-    BLOCKS,
     PLAN_LENGTH,
-) = range(44)
+) = range(64)
 
 ELEMENTWISE, TRANSPOSED, ROWWISE = range(3)
 """Kinds of outputs: any element-wise activation; softmax with its cross-entropy; softmax with another loss."""
