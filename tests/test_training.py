@@ -202,7 +202,7 @@ def test_float32_stays_float32(rule: str) -> None:
     objective, theta = Objective(net, "squared_error", l2=0.1, l1=0.1), net.init(rng=0)
     weights = np.linspace(0.5, 1.5, 30)
     single, double = (
-        fit(start, objective=objective, optimizer=rule, average=0.9, sample_weight=weights, validation=(X, Y))
+        fit(start, objective=objective, optimizer=rule, average=0.9, sample_weight=weights, validation=(X, Y), epochs=2)
         for start in (theta.astype(np.float32), theta)
     )
     assert single.theta.dtype == single.state.dtype == np.float32

@@ -14,6 +14,7 @@ from glassnet.layout import Layout
 from glassnet.network import Network, Trace
 from glassnet.objective import Objective
 from glassnet.optimizers import SGD, AdaGrad, Adam, AdamW, ClipNorm, NAdam, RMSProp
+from glassnet.population import train_many
 from glassnet.scores import accuracy, r2
 from glassnet.solvers import minimize
 from glassnet.training import train
@@ -65,6 +66,7 @@ __all__ = [
     "save",
     "schedules",
     "train",
+    "train_many",
 ]
 
 ON_FIRST_USE = {

@@ -145,6 +145,8 @@ class Run:
     rule_state: RuleState | None = None
     """What the rule remembered when it had this theta: pass both to `train` to go on from here. None where the weights
     of an earlier epoch were brought back."""
+    engine: str = "numpy"
+    """The engine that ran the epochs."""
 
     @property
     def loss(self) -> float:

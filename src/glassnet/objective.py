@@ -164,7 +164,7 @@ class Objective(Record):
     def takes_complex(self) -> bool:
         """Whether every function in the chain takes complex numbers, so that complex steps are exact."""
         functions = all(layer.function.takes_complex for layer in self.net.layers)
-        return functions and self.loss_record.takes_complex and self.run_on.name == "numpy"
+        return functions and self.loss_record.takes_complex
 
     def check(
         self,

@@ -46,8 +46,10 @@ class Setting:
     batches: Batches
     order: np.random.Generator
     noise: np.random.Generator
+    epochs: int
     average: float | None
     n_threads: int | None = None
+    alongside: int = 1
 
     @property
     def mode(self) -> Mode:
@@ -68,6 +70,9 @@ class EpochLoop(Protocol):
     """What the outer loop asks of either."""
 
     rate_factor: float
+
+    engine: str
+    """The name of the engine that runs the epochs."""
 
     @property
     def updates(self) -> int:
@@ -119,8 +124,8 @@ def _job(setting: Setting) -> Job | None:
     X, Y, weights = setting.data
     return Job(
         objective.net, objective.loss_record, objective.matched, objective.l1, objective.l2, setting.rule,
-        X, Y, weights, batches.size, batches.rows, is_shuffle(batches) and not keeps_order(batches),
-        setting.order, setting.noise, setting.average, BLOW_UP, setting.n_threads,
+        X, Y, weights, batches.size, setting.epochs, batches.rows, is_shuffle(batches) and not keeps_order(batches),
+        setting.order, setting.noise, setting.average, BLOW_UP, setting.n_threads, setting.alongside,
     )  # fmt: skip
 
 
@@ -137,6 +142,7 @@ class PlainLoop:
     first_loss: float | None = None
     why: str | None = None
     last: Data | None = None
+    engine: str = "numpy"
     epochs: int = 0
     just: Array = field(default_factory=lambda: np.empty((0, 3)))
 
@@ -233,6 +239,7 @@ class FusedLoop:
     start: Start
     fused: Fused
     rate_factor: float = 1.0
+    engine: str = "numba"
 
     @property
     def updates(self) -> int:

@@ -32,7 +32,7 @@ from glassnet.sampling import SAMPLINGS, Batches, Sampling
 from glassnet.schedules import Constant, as_schedule
 from glassnet.stepping import Data, EpochLoop, Setting, Start, begin
 
-__all__ = ["Metric", "Sampling", "train"]
+__all__ = ["Metric", "Prepared", "Sampling", "prepare", "train"]
 
 Metric = Callable[[Array, Array], float]
 """(outputs (m, k), targets (m, k)) -> a score."""
@@ -94,26 +94,43 @@ def train(
     >>> run.status, run.theta.round(3)
     ('completed', array([3., 1.]))
     """
-    setting, start, probe = _prepare(
-        objective if engine is None else replace(objective, engine=engine), theta, X, Y, optimizers.get(optimizer),
-        batch_size, sample_weight, validation, metrics or {}, sampling, drop_last, average, state, rule_state, rng,
-        n_threads,
-    )  # fmt: skip
-    check_count("epochs", epochs)
-    return _run(begin(setting, start), setting, probe, start_all(callbacks), epochs)
+    return prepare(
+        objective, theta, X, Y, optimizer=optimizer, epochs=epochs, batch_size=batch_size,
+        sample_weight=sample_weight, validation=validation, metrics=metrics, callbacks=callbacks, sampling=sampling,
+        drop_last=drop_last, average=average, state=state, rule_state=rule_state, rng=rng, engine=engine,
+        n_threads=n_threads,
+    )()  # fmt: skip
 
 
-def _prepare(
-    objective: Objective, theta: Array, X: npt.ArrayLike, Y: npt.ArrayLike, rule: Rule, batch_size: int,
-    sample_weight: npt.ArrayLike | None, validation: Sequence[npt.ArrayLike] | None, metrics: Mapping[str, Metric],
-    sampling: Sampling, drop_last: bool, average: float | None, state: Array | None, rule_state: RuleState | None,
-    rng: Seed, n_threads: int | None,
-) -> tuple[Setting, Start, _Probe]:  # fmt: skip
-    """Check every argument before any work is done."""
+def prepare(
+    objective: Objective,
+    theta: Array,
+    X: npt.ArrayLike,
+    Y: npt.ArrayLike,
+    *,
+    optimizer: str | Rule = "adam",
+    epochs: int = 100,
+    batch_size: int = 32,
+    sample_weight: npt.ArrayLike | None = None,
+    validation: Sequence[npt.ArrayLike] | None = None,
+    metrics: Mapping[str, Metric] | None = None,
+    callbacks: Sequence[object] = (),
+    sampling: Sampling = "shuffle",
+    drop_last: bool = False,
+    average: float | None = None,
+    state: Array | None = None,
+    rule_state: RuleState | None = None,
+    rng: Seed = 0,
+    engine: str | None = None,
+    n_threads: int | None = None,
+) -> Prepared:
+    """Check the arguments of `train`, and return the run that is still to be started."""
+    objective = objective if engine is None else replace(objective, engine=engine)
+    rule = optimizers.get(optimizer)
     X, Y, weights = objective.check(X, Y, sample_weight, stacks=False)
     if validation is not None and (not isinstance(validation, list | tuple) or len(validation) not in (2, 3)):
         raise fault("validation", "(X, Y) or (X, Y, sample_weight)", type(validation).__name__)
-    for name, metric in metrics.items():
+    for name, metric in (metrics or {}).items():
         if name in COLUMNS or not callable(metric):
             raise fault("each metric", "a function (outputs, targets) with a name of its own", f"{name!r}: {metric!r}")
     held_out = None if validation is None else objective.check(*validation, stacks=False)
@@ -122,14 +139,34 @@ def _prepare(
     draw = choose("sampling", sampling, SAMPLINGS)
     batches = Batches(len(X), check_count("batch_size", batch_size), draw, drop_last)
     _check_batch_norm(objective.net, batches)
+    check_count("epochs", epochs)
     if n_threads is not None:
         check_count("n_threads", n_threads)
     order, noise = np.random.default_rng(rng).spawn(2)
     start = _start(objective.net, theta, state, rule, rule_state)
     data = X, Y.astype(start.theta.dtype, copy=False), weights
     schedule = as_schedule(rule.learning_rate)
-    setting = Setting(objective, rule, schedule, data, batches, order, noise, average, n_threads)
-    return setting, start, _Probe(objective, held_out or data, "" if held_out is None else "validation_", metrics)
+    setting = Setting(objective, rule, schedule, data, batches, order, noise, epochs, average, n_threads)
+    probe = _Probe(objective, held_out or data, "" if held_out is None else "validation_", metrics or {})
+    return Prepared(setting, start, probe, start_all(callbacks))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run whose arguments have been checked; call it once to start it."""
+
+    setting: Setting
+    start: Start
+    probe: _Probe
+    watchers: tuple[Watcher, ...]
+
+    def alongside(self, runs: int) -> Prepared:
+        """Return the same run as one of so many that share what it costs to load an engine."""
+        return replace(self, setting=replace(self.setting, alongside=runs))
+
+    def __call__(self, stop: Callable[[], bool] = lambda: False) -> Run:
+        """Run it; `stop()` is asked between calls of the loop and ends the run as Ctrl-C does."""
+        return _run(begin(self.setting, self.start), self.setting, self.probe, self.watchers, stop)
 
 
 def _start(net: Network, theta: Array, state: Array | None, rule: Rule, rule_state: RuleState | None) -> Start:
@@ -224,13 +261,18 @@ class _Table:
         return History(Columns(columns))
 
 
-def _run(loop: EpochLoop, setting: Setting, probe: _Probe, watchers: tuple[Watcher, ...], epochs: int) -> Run:
+def _run(
+    loop: EpochLoop, setting: Setting, probe: _Probe, watchers: tuple[Watcher, ...], stop: Callable[[], bool]
+) -> Run:
+    epochs = setting.epochs
     clock, table = perf_counter(), _Table(setting, loop.updates, epochs)
     alone = not watchers and not probe.measures  # nobody looks between the epochs: many may run at a time
     latest: tuple[Array, Array, RuleState | None] = *loop.kept(), loop.rule_state()
     ending = Request("completed", "the one epoch was run" if epochs == 1 else f"all {epochs} epochs were run")
     try:
         while len(table) < epochs:
+            if stop():
+                raise KeyboardInterrupt
             done = loop.advance(epochs - len(table) if alone else 1)
             table.add(done, loop.rate_factor, perf_counter() - clock)
             if (trouble := loop.trouble()) is not None:
@@ -258,7 +300,9 @@ def _run(loop: EpochLoop, setting: Setting, probe: _Probe, watchers: tuple[Watch
             latest = wish.theta, wish.state, None
     theta, state, rule_state = latest
     seconds = perf_counter() - clock
-    return Run(theta, state, table.history(), ending.stop or "completed", ending.reason, seconds, rule_state)
+    return Run(
+        theta, state, table.history(), ending.stop or "completed", ending.reason, seconds, rule_state, loop.engine
+    )
 
 
 def _ask(watchers: tuple[Watcher, ...], record: EpochRecord, loop: EpochLoop) -> Request | None:

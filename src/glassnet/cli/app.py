@@ -161,3 +161,11 @@ def gallery(
         return
     names = NAMES if name is None else (name,)
     raise typer.Exit(run_gallery(names, seed, quick, save, page=every))
+
+
+@app.command()
+def warmup() -> None:
+    """Compile ahead what the fast engine needs (once; kept on disk)."""
+    from glassnet.cli.warming_up import warm_up_and_say
+
+    warm_up_and_say()

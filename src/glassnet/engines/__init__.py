@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
+from importlib.util import find_spec
 from typing import cast
 
 from glassnet.engines.contract import Engine, Fused, FusingEngine, Job
+from glassnet.engines.notices import say_once
 from glassnet.errors import choose
 
 __all__ = ["ENGINES", "Engine", "Fused", "Job", "fusing", "get_engine"]
@@ -19,13 +21,22 @@ def _reference() -> Engine:
 
 
 def _compiled() -> Engine:
+    if find_spec("numba") is None:
+        say_once("Numba is not installed: training runs on NumPy, several times slower (pip install numba).")
+        return _reference()
     from glassnet.engines.compiled import CompiledEngine
 
     return CompiledEngine()
 
 
-ENGINES: Mapping[str, Callable[[], Engine]] = {"auto": _reference, "numpy": _reference, "numba": _compiled}
-"""Name -> how to get the engine. "auto" takes the fastest one there is."""
+def _automatic() -> Engine:
+    from glassnet.engines.automatic import AutomaticEngine
+
+    return AutomaticEngine()
+
+
+ENGINES: Mapping[str, Callable[[], Engine]] = {"auto": _automatic, "numpy": _reference, "numba": _compiled}
+"""Name -> how to get the engine. "auto" takes the one that is expected to be the faster for a run."""
 
 
 @cache

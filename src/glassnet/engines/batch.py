@@ -78,8 +78,10 @@ from glassnet.engines.tables import (
     Z,
 )  # fmt: skip
 
-__all__ = ["dense_back", "dense_forward", "finish_block", "full", "gather", "other_back", "other_forward", "output_loss",
-           "update", "wait_for_all"]  # fmt: skip
+__all__ = [
+    "dense_back", "dense_forward", "finish_block", "full", "gather", "other_back", "other_forward", "output_loss",
+    "update", "wait_for_all",
+]  # fmt: skip
 
 
 @inner

@@ -244,7 +244,7 @@ class FusedLoop:
 
     def _numbers(self, rates: Any, first: int, count: int) -> None:
         """The rule's numbers for steps first ... first + count - 1, counted from 0; one row where none changes."""
-        when = np.arange(first + 1, first + count + 1, dtype=np.float64)
+        when = np.arange(first + 1, first + count + 1)
         numbers = self.rule.numbers(when, rates(first, count))
         moving = any(np.ndim(number) for number in numbers)
         table = [np.broadcast_to(np.asarray(number, self.dtype), count if moving else 1) for number in numbers]

@@ -50,6 +50,7 @@ class Job:
     Y: Array
     weights: Array | None
     batch_size: int
+    epochs: int
     rows: int
     """Rows that an epoch visits (fewer than X has, where the last batch is left out)."""
     shuffle: bool
@@ -59,6 +60,8 @@ class Job:
     blow_up: float
     """An epoch whose loss is this many times (1 + the very first loss) ends the run."""
     n_threads: int | None = None
+    alongside: int = 1
+    """How many runs like this one are made together and share what it costs to load an engine."""
 
 
 class Fused(Protocol):

@@ -32,7 +32,7 @@ from glassnet.engines.batch import (
 )  # fmt: skip
 from glassnet.engines.machine import bytes_of, call, pointer, to
 from glassnet.engines.products import inner
-from glassnet.engines.storage import on_disk
+from glassnet.engines.storage import lock, on_disk
 from glassnet.engines.tables import (
     ALL_EPOCHS,
     AVERAGE_AT,
@@ -325,9 +325,14 @@ def run(like, plan_at, me):
             return
 
 
-@cache
 def loop(dtype: Any) -> Any:
     """Return the compiled loop for numbers of `dtype`: loop(dtype)(1, address of the plan, number of the thread)."""
-    signature = void(from_dtype(np.dtype(dtype)), int64, int64)
+    with lock:
+        return _loop(np.dtype(dtype))
+
+
+@cache
+def _loop(dtype: Any) -> Any:
+    signature = void(from_dtype(dtype), int64, int64)
     options: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
     return on_disk(run, lambda function, stored: njit(signature, cache=stored, **options)(function))

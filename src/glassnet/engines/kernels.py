@@ -21,7 +21,7 @@ from numba import cfunc, from_dtype, int64, types, void
 from glassnet.engines.elementary import FLAGS
 from glassnet.engines.formulas import apply, register
 from glassnet.engines.machine import numbers_at, select
-from glassnet.engines.storage import on_disk
+from glassnet.engines.storage import lock, on_disk
 
 __all__ = ["address", "exp", "kernel", "larger", "log"]
 
@@ -48,8 +48,9 @@ def _compiled(name: str, dtype: type, details: tuple[Any, ...]) -> Any:
 
 def address(name: str, dtype: type, *details: Any) -> int:
     """Return the address of a kernel for numbers of `dtype`; functions among the details are formulas."""
-    keys = tuple(register(detail, dtype) if callable(detail) else detail for detail in details)
-    return int(_compiled(name, dtype, keys).address)
+    with lock:  # code that two threads compile at once would be two pieces of code, one of them soon freed
+        keys = tuple(register(detail, dtype) if callable(detail) else detail for detail in details)
+        return int(_compiled(name, dtype, keys).address)
 
 
 def exp(x):

@@ -15,8 +15,17 @@ from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
 
 __all__ = [
-    "barrier", "bytes_of", "call", "exponent", "gemm", "mantissa", "numbers_at", "pointer", "select",
-    "power_of_two", "to",
+    "barrier",
+    "bytes_of",
+    "call",
+    "exponent",
+    "gemm",
+    "mantissa",
+    "numbers_at",
+    "pointer",
+    "power_of_two",
+    "select",
+    "to",
 ]  # fmt: skip
 
 INT = {32: ir.IntType(32), 64: ir.IntType(64)}

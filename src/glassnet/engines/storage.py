@@ -7,6 +7,7 @@ tables may mean other things, is never taken for this one's.
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -14,9 +15,11 @@ from typing import Any, TypeVar
 
 from glassnet.engines.notices import say_once
 
-__all__ = ["digest", "on_disk"]
+__all__ = ["digest", "is_kept", "lock", "on_disk"]
 
 T = TypeVar("T")
+lock = threading.RLock()
+"""Held while code is compiled or fetched."""
 
 
 @cache
@@ -36,3 +39,8 @@ def on_disk(function: Callable[..., Any], compile_: Callable[[Callable[..., Any]
             raise
         say_once(f"Compiled code cannot be kept on disk ({error}); it is compiled again in each process.")
         return compile_(function, False)
+
+
+def is_kept() -> bool:
+    """Whether compiled code of this version lies beside the source; what lies elsewhere is not looked for."""
+    return any((Path(__file__).parent / "__pycache__").glob(f"*_{digest()}-*.nbi"))

@@ -18,7 +18,7 @@ import numpy as np
 
 import glassnet as gn
 from glassnet.arrays import Array
-from glassnet.gallery.experiment import Experiment, at_most, close, shown
+from glassnet.gallery.experiment import Experiment, at_most, close, reproducible, shown
 from glassnet.gallery.initializations import begin
 from glassnet.insight import pictures, plots
 from glassnet.optimizers import Rule
@@ -36,7 +36,7 @@ PLAIN, ADAPTIVE = list(RULES)[:3], list(RULES)[3:]
 RATES, LEARNED = (0.5, 0.1, 0.02, 0.004), float(np.log(2)) / 2
 COLOURS = dict(zip(RULES, (*plots.CYCLE, plots.INK), strict=True))
 NET = gn.Network(3, [gn.Dense(n, f, weight_init="he_uniform") for n, f in ((4, "relu"), (4, "relu"), (2, "softmax"))])
-J = gn.Objective(NET, "cross_entropy")
+J = reproducible(NET, "cross_entropy")
 
 
 def fit(rule: Rule, start: int, epochs: int) -> tuple[Array, bool]:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 import glassnet as gn
-from glassnet.gallery.experiment import Experiment, Row, at_most, equal
+from glassnet.gallery.experiment import Experiment, Row, at_most, equal, reproducible
 from glassnet.insight import pictures, plots
 from glassnet.insight.pictures import Figure
 
@@ -46,7 +46,7 @@ def fit(target: Callable[[Floats], Floats], activation: str, width: int, seed: i
     wide = {"name": "uniform", "low": -6.0, "high": 6.0}
     hidden = gn.Dense(width, activation, weight_init={"name": "normal", "std": 6.0}, bias_init=wide)
     net = gn.Network(1, [hidden, gn.Dense(1)])
-    objective, theta, y = gn.Objective(net, "squared_error"), net.init(rng=seed), target(TRAINED_ON)
+    objective, theta, y = reproducible(net, "squared_error"), net.init(rng=seed), target(TRAINED_ON)
     run = gn.minimize(objective, theta, centred(TRAINED_ON), y, method="bfgs", max_iter=max_iter, tolerance=1e-9)
     curve = net.forward(run.theta, centred(MEASURED_ON)).output
     return Fit(run.loss, curve.ravel(), float(np.abs(curve - target(MEASURED_ON)).max()))

@@ -12,7 +12,7 @@ import numpy as np
 import glassnet as gn
 from glassnet import datasets, initializers
 from glassnet.arrays import Array
-from glassnet.gallery.experiment import Experiment, Row, at_least, between, shown
+from glassnet.gallery.experiment import Experiment, Row, at_least, between, reproducible, shown
 from glassnet.insight import pictures, plots
 from glassnet.insight.pictures import Figure
 from glassnet.optimizers import Rule
@@ -28,7 +28,7 @@ def objective_of(hidden: str = "sigmoid", output: str = "sigmoid") -> gn.Objecti
     """Return the half squared error of an 8-3-8 network that starts from U(0, 1)."""
     unit = initializers.uniform(0, 1)
     layers = [gn.Dense(n, f, weight_init=unit, bias_init=unit) for n, f in ((3, hidden), (8, output))]
-    return gn.Objective(gn.Network(8, layers), "squared_error")
+    return reproducible(gn.Network(8, layers), "squared_error")
 
 
 def train(objective: gn.Objective, seed: int, error: float, cap: int, rule: Rule, batch: int = 1) -> gn.Run:

@@ -17,7 +17,7 @@ import numpy as np
 import glassnet as gn
 from glassnet import datasets
 from glassnet.arrays import Array
-from glassnet.gallery.experiment import Experiment, close, equal, shown
+from glassnet.gallery.experiment import Experiment, close, equal, reproducible, shown
 from glassnet.insight import pictures, plots
 
 __all__ = ["QUESTION", "TITLE", "run"]
@@ -29,7 +29,7 @@ M, RATE, TARGET = 40, 1.0, 0.15
 SIZES = {"full batch, 40": 40, "mini-batches of 5": 5, "stochastic, 1": 1}
 NET = gn.Network(3, [gn.Dense(units, "sigmoid", weight_init="normal") for units in (4, 4, 2)])  # weights N(0, 1)
 SEEN = {"epochs": "one road", "updates": "many small for one", "seconds": "the full batch first"}
-OBJECTIVE = gn.Objective(NET, "squared_error")
+OBJECTIVE = reproducible(NET, "squared_error")
 
 
 def begin(start: int) -> tuple[Array, Array, Array]:

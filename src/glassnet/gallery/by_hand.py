@@ -17,7 +17,7 @@ import numpy as np
 import glassnet as gn
 from glassnet import activations, datasets, initializers, losses
 from glassnet.arrays import Array
-from glassnet.gallery.experiment import Experiment, close, shown
+from glassnet.gallery.experiment import Experiment, close, reproducible, shown
 from glassnet.insight import pictures, plots
 
 __all__ = ["QUESTION", "TITLE", "run"]
@@ -78,7 +78,7 @@ def both_ways(start: int, standardise: bool) -> tuple[Array, Array, Array]:
     X = (X - X.mean(axis=0)) / X.std(axis=0) if standardise else X
     thetas: list[Array] = []
     run = gn.train(
-        gn.Objective(NET, "cross_entropy"), NET.layout.pack(p), X, Y, optimizer=gn.SGD(RATE), epochs=1000,
+        reproducible(NET, "cross_entropy"), NET.layout.pack(p), X, Y, optimizer=gn.SGD(RATE), epochs=1000,
         batch_size=40, metrics={"right": gn.accuracy}, callbacks=[lambda record: thetas.append(record.theta.copy())],
     )  # fmt: skip
     hand, apart, (Z, A) = [], [], forward(p, X)

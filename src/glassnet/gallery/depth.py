@@ -14,7 +14,7 @@ import numpy as np
 import glassnet as gn
 from glassnet import datasets, initializers
 from glassnet.arrays import Array
-from glassnet.gallery.experiment import Experiment, Row, at_least, at_most, equal
+from glassnet.gallery.experiment import Experiment, Row, at_least, at_most, equal, reproducible
 from glassnet.insight import pictures, plots
 from glassnet.insight.summary import layer_statistics
 
@@ -42,7 +42,7 @@ def objective_of(depth: int, mended: bool) -> gn.Objective:
         init = initializers.get("he_normal") if mended else initializers.uniform(-bound, bound)
         return gn.Dense(units, activation, weight_init=init)
 
-    return gn.Objective(gn.Network(64, [layer(WIDTH, "relu")] * depth + [layer(10, "softmax")]), "cross_entropy")
+    return reproducible(gn.Network(64, [layer(WIDTH, "relu")] * depth + [layer(10, "softmax")]), "cross_entropy")
 
 
 def accuracy(depth: int, rate: float, mended: bool, seed: int, epochs: int) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 
 import glassnet as gn
 from glassnet import datasets
-from glassnet.gallery.experiment import Experiment, at_least, at_most, close, equal, shown
+from glassnet.gallery.experiment import Experiment, at_least, at_most, close, equal, reproducible, shown
 from glassnet.insight import pictures, plots
 
 TITLE = "Reading digits: the recipe decides"
@@ -51,7 +51,7 @@ def fit(seed: int, rate: float, penalty: float, batch: int = 100, epochs: int = 
     train, test = np.split(np.random.default_rng(seed).permutation(len(X)), [1437])
     start = net.init(rng=seed)
     run = gn.train(
-        gn.Objective(net, "cross_entropy", l2=penalty / batch), start, X[train], Y[train], rng=seed,
+        reproducible(net, "cross_entropy", l2=penalty / batch), start, X[train], Y[train], rng=seed,
         optimizer=gn.SGD(rate * batch), batch_size=batch, drop_last=True, epochs=epochs,
         validation=(X[test], Y[test]), metrics={"accuracy": gn.accuracy},
     )  # fmt: skip

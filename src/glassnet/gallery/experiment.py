@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from glassnet.network import Network
+from glassnet.objective import Objective
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Experiment", "Row", "at_least", "at_most", "between", "close", "equal", "shown"]
+__all__ = ["Experiment", "Row", "at_least", "at_most", "between", "close", "equal", "reproducible", "shown"]
+
+
+def reproducible(net: Network, loss: Any, **options: Any) -> Objective:
+    """Return an objective on the reference engine: a lesson's numbers must not depend on what else is installed."""
+    return Objective(net, loss, engine="numpy", **options)
 
 
 @dataclass(frozen=True)

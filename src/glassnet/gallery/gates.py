@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 import glassnet as gn
 from glassnet import datasets
-from glassnet.gallery.experiment import Experiment, at_least, at_most, between, close, equal
+from glassnet.gallery.experiment import Experiment, at_least, at_most, between, close, equal, reproducible
 from glassnet.insight import pictures, plots
 from glassnet.insight.pictures import Figure
 
@@ -51,7 +51,7 @@ def train_xor(units: int, activation: str, seeds: range, epochs: int) -> tuple[l
     """Train 2-units-1 from weights and biases N(0, 1); return the networks that reach XOR, and the others."""
     layers = ((units, activation), (1, "sigmoid"))
     net = gn.Network(2, [gn.Dense(n, f, weight_init="normal", bias_init="normal") for n, f in layers])
-    objective = gn.Objective(net, "binary_cross_entropy")
+    objective = reproducible(net, "binary_cross_entropy")
     ends: tuple[list[Predict], list[Predict]] = [], []
     for seed in seeds:
         run = gn.train(objective, net.init(rng=seed), X, XOR[:, None], optimizer=gn.Adam(0.05), epochs=epochs)

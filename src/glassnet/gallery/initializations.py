@@ -20,7 +20,7 @@ import numpy as np
 import glassnet as gn
 from glassnet import datasets
 from glassnet.arrays import Array
-from glassnet.gallery.experiment import Experiment, close, shown
+from glassnet.gallery.experiment import Experiment, close, reproducible, shown
 from glassnet.insight import pictures, plots
 
 __all__ = ["QUESTION", "TITLE", "VARIANCES", "run"]
@@ -39,7 +39,7 @@ LAYERS, TARGET, CAP = (1, 2, 3), 0.1, 2000
 def objective(initializer: str) -> gn.Objective:
     """Return the 3-4-4-2 network with half squared error, its weights drawn by this initializer."""
     layers = [gn.Dense(units, "sigmoid", weight_init=initializer) for units in (4, 4, 2)]
-    return gn.Objective(gn.Network(3, layers), "squared_error")
+    return reproducible(gn.Network(3, layers), "squared_error")
 
 
 def begin(net: gn.Network, start: int) -> tuple[Array, Array, Array]:

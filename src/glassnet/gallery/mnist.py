@@ -14,7 +14,7 @@ import numpy as np
 import glassnet as gn
 from glassnet import datasets
 from glassnet.arrays import Array
-from glassnet.gallery.experiment import Experiment, Row, at_least, at_most, close, shown
+from glassnet.gallery.experiment import Experiment, Row, at_least, at_most, close, reproducible, shown
 from glassnet.gradcheck import central_differences
 from glassnet.insight import pictures, plots
 from glassnet.insight.pictures import Figure
@@ -30,7 +30,7 @@ def recipe(name: str) -> gn.Objective:
     layers = [gn.Dense(100 if name == LARGE else 30, "sigmoid"), gn.Dense(10, "softmax")]
     if name == CLASSIC:
         layers = [gn.Dense(n, "sigmoid", weight_init="normal", bias_init="normal") for n in (30, 10)]
-    return gn.Objective(gn.Network(784, layers), "squared_error" if name == CLASSIC else "cross_entropy")
+    return reproducible(gn.Network(784, layers), "squared_error" if name == CLASSIC else "cross_entropy")
 
 
 def hand_written(net: gn.Network, theta: Array, X: Array, Y: Array, form: str) -> Array:

@@ -17,14 +17,14 @@ import numpy as np
 import glassnet as gn
 from glassnet import datasets
 from glassnet.datasets import Floats
-from glassnet.gallery.experiment import Experiment, at_most, close, shown
+from glassnet.gallery.experiment import Experiment, at_most, close, reproducible, shown
 from glassnet.insight import pictures, plots
 
 TITLE = "The softmax gradient, in loops and in matrices"
 QUESTION = "Are the loops of the equation and its matrix form the same numbers, and what does the matrix form save?"
 REG = 0.1
 NET = gn.Network(64, [gn.Dense(10, "softmax", bias=False)])
-OBJECTIVE = gn.Objective(NET, "cross_entropy", l2=REG)
+OBJECTIVE = reproducible(NET, "cross_entropy", l2=REG)
 
 
 def by_loops(W: Floats, X: Floats, Y: Floats) -> tuple[float, Floats]:

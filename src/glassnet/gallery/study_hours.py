@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 import glassnet as gn
 from glassnet import datasets
-from glassnet.gallery.experiment import Experiment, at_least, at_most, close, equal, shown
+from glassnet.gallery.experiment import Experiment, at_least, at_most, close, equal, reproducible, shown
 from glassnet.insight import pictures, plots
 from glassnet.insight.pictures import Figure
 
@@ -23,8 +23,8 @@ Floats = npt.NDArray[np.float64]
 DATA = datasets.load("study_hours")
 X, Y = DATA.X / DATA.X.max(axis=0), DATA.y[:, None] / 100
 NET = gn.Network(2, [gn.Dense(n, "sigmoid", bias=False, weight_init="normal") for n in (3, 1)])
-MEAN = gn.Objective(NET, "squared_error")  # 1/2 e^2, the mean over the students
-SUM = gn.Objective(NET, gn.losses.scaled(gn.losses.get("squared_error"), len(X)))  # the course's J: three times that
+MEAN = reproducible(NET, "squared_error")  # 1/2 e^2, the mean over the students
+SUM = reproducible(NET, gn.losses.scaled(gn.losses.get("squared_error"), len(X)))  # the course's J: three times that
 LOCAL_MINIMUM = 0.002068
 PENALTIES = (0.0, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 NOISE = 0.1
@@ -42,7 +42,7 @@ def costs_by_penalty(seed: int) -> list[tuple[float, float]]:
     class_, held_out = noisy_students(12, rng), noisy_students(500, rng)
     costs = []
     for l2 in PENALTIES:
-        penalised = gn.Objective(NET, "squared_error", l2=l2)
+        penalised = reproducible(NET, "squared_error", l2=l2)
         theta = gn.minimize(penalised, NET.init(rng=seed), *class_, method="bfgs", tolerance=1e-8).theta
         costs.append((float(MEAN.value(theta, *class_)), float(MEAN.value(theta, *held_out))))
     return costs

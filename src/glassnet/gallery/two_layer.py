@@ -14,7 +14,7 @@ import numpy as np
 import glassnet as gn
 from glassnet import datasets
 from glassnet.datasets import Floats
-from glassnet.gallery.experiment import Experiment, at_least, at_most, close, shown
+from glassnet.gallery.experiment import Experiment, at_least, at_most, close, reproducible, shown
 from glassnet.history import EpochRecord
 from glassnet.insight import pictures, plots
 
@@ -24,7 +24,7 @@ TINY = gn.initializers.normal(1e-4)
 NET = gn.Network(64, [gn.Dense(50, "relu", weight_init=TINY), gn.Dense(10, "softmax", weight_init=TINY)])
 REG, RATE, BATCH = 1e-3, 1.0, 100
 # The penalty has no 1/2: reg |W|^2 is what gn.Objective calls l2/2 |W|^2 with l2 = 2 reg.
-OBJECTIVE = gn.Objective(NET, "cross_entropy", l2=2 * REG)
+OBJECTIVE = reproducible(NET, "cross_entropy", l2=2 * REG)
 
 
 def plain_loops(theta: Floats, X: Floats, labels: Floats) -> tuple[float, Floats]:
