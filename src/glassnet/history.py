@@ -147,6 +147,8 @@ class Run:
     of an earlier epoch were brought back."""
     engine: str = "numpy"
     """The engine that ran the epochs."""
+    estimate: str = ""
+    """What the engines were expected to take, where `engine="auto"` has chosen by it."""
 
     @property
     def loss(self) -> float:

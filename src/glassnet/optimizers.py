@@ -120,6 +120,11 @@ class SGD:
         if self.nesterov and self.momentum == 0:
             raise fault("momentum of SGD", "positive with nesterov=True", 0.0, "0.9 is usual.")
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the step is -rate g and nothing else: a product of matrices can add it to theta itself."""
+        return not self.momentum
+
     def init(self, theta: Array, decayed: Array | None = None) -> RuleState:
         """Start with v = 0."""
         return _zeros(self, theta, 1 if self.momentum else 0)

@@ -52,9 +52,14 @@ class Batches:
         """Return how many batches make an epoch."""
         return -(-self.rows // self.size)
 
+    def drawn(self, rng: np.random.Generator) -> npt.NDArray[np.intp]:
+        """Return the rows of an epoch, one batch after the other."""
+        rows = self.draw(self.m, self.size, rng)
+        return np.arange(self.rows) if rows is None else rows[: self.rows]
+
     def epoch(self, rng: np.random.Generator) -> Iterator[Rows]:
         """Yield the rows of each batch of an epoch, as a slice or as indices (batch,)."""
-        if self.size >= self.m and self.draw is not _bootstrap:
+        if keeps_order(self) and self.size >= self.m:
             yield slice(0, self.m)
             return
         rows = self.draw(self.m, self.size, rng)

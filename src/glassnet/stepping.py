@@ -19,7 +19,7 @@ from typing import Protocol
 import numpy as np
 
 from glassnet.arrays import Array
-from glassnet.engines import Fused, Job, fusing
+from glassnet.engines import Fused, Job, fusing, say_once
 from glassnet.layers import Mode
 from glassnet.network import Trace
 from glassnet.objective import Objective
@@ -73,6 +73,8 @@ class EpochLoop(Protocol):
 
     engine: str
     """The name of the engine that runs the epochs."""
+    estimate: str
+    """What the engines were expected to take, where that has decided."""
 
     @property
     def updates(self) -> int:
@@ -106,25 +108,29 @@ class EpochLoop(Protocol):
 
 def begin(setting: Setting, start: Start) -> EpochLoop:
     """Return the engine's own loop where it has one that can run this, else the plain one."""
-    job = _job(setting)
     engine = fusing(setting.objective.run_on)
-    if job is not None and engine is not None:
-        fused = engine.fuse(job, start.theta, start.state, start.rule_state.slots)
-        if fused is not None:
-            return FusedLoop(setting, start, fused)
-    return PlainLoop(setting, start)
+    if engine is None:
+        return PlainLoop(setting, start)
+    if not hasattr(getattr(setting.rule, "rule", setting.rule), "formula"):
+        name = type(setting.rule).__name__
+        say_once(f"This run uses the reference engine: the rule {name} states no element-wise formula.")
+        return PlainLoop(setting, start)
+    job = _job(setting)
+    estimate = engine.expect(job)
+    fused = engine.fuse(job, start.theta, start.state, start.rule_state.slots)
+    return PlainLoop(setting, start, estimate) if fused is None else FusedLoop(setting, start, fused, estimate)
 
 
-def _job(setting: Setting) -> Job | None:
-    """Return the run in the engine's terms; None where a rule of your own or drawn batches do not fit them."""
+def _job(setting: Setting) -> Job:
+    """Return the run in the engine's terms."""
     objective, batches = setting.objective, setting.batches
-    rule = getattr(setting.rule, "rule", setting.rule)
-    if not hasattr(rule, "formula") or not (is_shuffle(batches) or keeps_order(batches)):
-        return None
     X, Y, weights = setting.data
+    ordered = keeps_order(batches)
+    shuffled = is_shuffle(batches) and not ordered
+    draw = None if ordered or shuffled else lambda: batches.drawn(setting.order)
     return Job(
         objective.net, objective.loss_record, objective.matched, objective.l1, objective.l2, setting.rule,
-        X, Y, weights, batches.size, setting.epochs, batches.rows, is_shuffle(batches) and not keeps_order(batches),
+        X, Y, weights, batches.size, setting.epochs, batches.rows, shuffled, draw,
         setting.order, setting.noise, setting.average, BLOW_UP, setting.n_threads, setting.alongside,
     )  # fmt: skip
 
@@ -138,6 +144,7 @@ class PlainLoop:
 
     setting: Setting
     start: Start
+    estimate: str = ""
     rate_factor: float = 1.0
     first_loss: float | None = None
     why: str | None = None
@@ -238,6 +245,7 @@ class FusedLoop:
     setting: Setting
     start: Start
     fused: Fused
+    estimate: str = ""
     rate_factor: float = 1.0
     engine: str = "numba"
 

@@ -144,7 +144,8 @@ def prepare(
         check_count("n_threads", n_threads)
     order, noise = np.random.default_rng(rng).spawn(2)
     start = _start(objective.net, theta, state, rule, rule_state)
-    data = X, Y.astype(start.theta.dtype, copy=False), weights
+    T = start.theta.dtype
+    data = X, Y.astype(T, copy=False), None if weights is None else weights.astype(T, copy=False)
     schedule = as_schedule(rule.learning_rate)
     setting = Setting(objective, rule, schedule, data, batches, order, noise, epochs, average, n_threads)
     probe = _Probe(objective, held_out or data, "" if held_out is None else "validation_", metrics or {})

@@ -11,7 +11,7 @@ from glassnet.engines.contract import Engine, Fused, FusingEngine, Job
 from glassnet.engines.notices import say_once
 from glassnet.errors import choose
 
-__all__ = ["ENGINES", "Engine", "Fused", "Job", "fusing", "get_engine"]
+__all__ = ["ENGINES", "Engine", "Fused", "Job", "fusing", "get_engine", "say_once"]
 
 
 def _reference() -> Engine:

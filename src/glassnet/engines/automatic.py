@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 from glassnet.arrays import Array
 from glassnet.engines.contract import Fused, Job
 from glassnet.engines.cost import estimate
@@ -16,7 +14,7 @@ __all__ = ["AutomaticEngine"]
 class AutomaticEngine:
     """Evaluates as the reference does; runs epochs in whichever engine is expected to take less time.
 
-    The estimate is logged (logger "glassnet", level INFO) and kept in `run.engine`.
+    The estimate is kept in `run.estimate`, and printed by estimators with `verbose=True`.
     """
 
     name = "auto"
@@ -25,10 +23,13 @@ class AutomaticEngine:
         reference = ReferenceEngine()
         self.forward, self.backward, self.jacobian = reference.forward, reference.backward, reference.jacobian
 
+    def expect(self, job: Job) -> str:
+        """Return the estimate in words."""
+        return str(estimate(job))
+
     def fuse(self, job: Job, theta: Array, state: Array, slots: tuple[Array, ...]) -> Fused | None:
         """Return the compiled loop where it is expected to be faster, else None."""
         expected = estimate(job)
-        logging.getLogger("glassnet").info(str(expected))
         if expected.numba == float("inf"):
             say_once("Numba is not installed: training runs on NumPy, several times slower (pip install numba).")
         if expected.name == "numpy":

@@ -25,7 +25,7 @@ from glassnet.engines import kernels, layer_kernels, program
 from glassnet.engines import tables as t
 from glassnet.engines.contract import Fused, Job
 from glassnet.engines.epoch import loop
-from glassnet.engines.formulas import Unlike
+from glassnet.engines.formulas import Unlike, first_line
 from glassnet.engines.notices import say_once
 from glassnet.engines.reference import ReferenceEngine
 from glassnet.engines.threads import cores, run_team, single_threaded_blas
@@ -37,6 +37,8 @@ TINY = 2000
 """Products of at most so many multiplications are plain loops: a call of BLAS costs as much (benchmarks/README.md)."""
 SECONDS_A_CALL = 0.1
 """After about so long the loop returns to Python, where Ctrl-C is heard."""
+MOST_SLOTS = 3
+"""Vectors that a rule may remember."""
 MOST_EPOCHS = 100_000
 """Epochs for whose results memory is taken at a time."""
 IDENTITY = get("identity")
@@ -57,13 +59,34 @@ class CompiledEngine:
         reference = ReferenceEngine()
         self.forward, self.backward, self.jacobian = reference.forward, reference.backward, reference.jacobian
 
+    def expect(self, job: Job) -> str:
+        """Return nothing: this engine was asked for by name."""
+        return ""
+
     def fuse(self, job: Job, theta: Array, state: Array, slots: tuple[Array, ...]) -> Fused | None:
         """Return the loop, or None (and one line of information) where it cannot be compiled."""
         try:
+            own = next((layer for layer in job.net.layers if type(layer) not in program.KINDS), None)
+            if own is not None:
+                raise Unlike(f"the layer {own!r} is your own")
+            if theta.dtype not in (np.float32, np.float64):
+                raise Unlike(f"theta is of dtype {theta.dtype}, which is neither float32 nor float64")
+            if len(slots) > MOST_SLOTS or any(slot.shape != theta.shape for slot in slots):
+                raise Unlike(f"the rule remembers more than {MOST_SLOTS} vectors like theta")
+            _check_numbers(job.rule)
             return FusedLoop(job, theta, state, slots)
         except (NumbaError, Unlike) as error:
-            say_once(f"This run uses the reference engine: a function of it cannot be compiled ({_reason(error)})")
+            say_once(f"This run uses the reference engine, it cannot be compiled: {first_line(error)}.")
             return None
+
+
+def _check_numbers(rule: Any) -> None:
+    """Raise `Unlike` where a rule of your own cannot give its numbers for many steps at once."""
+    rule = getattr(rule, "rule", rule)
+    try:
+        rule.numbers(np.arange(1, 3), 1.0)
+    except (ValueError, TypeError) as error:
+        raise Unlike(f"{type(rule).__name__}.numbers takes one step at a time ({error})") from error
 
 
 class FusedLoop:
@@ -117,8 +140,8 @@ class FusedLoop:
         plan[[t.DELTA_1, t.DELTA_2, t.TARGETS]] = *written.deltas, written.targets
         plan[[t.WEIGHTS, t.ROW_WORK]] = written.weights, written.row_work
         plan[[t.WEIGHTED, t.AVERAGED, t.SHUFFLE]] = job.weights is not None, job.average is not None, job.shuffle
-        plain = type(self.rule).__name__ == "SGD" and not len(self.slots_)
-        plan[[t.CLIP, t.DIRECT]] = clipped, plain and not (job.l1 or job.l2 or clipped)
+        plain = getattr(self.rule, "is_plain", False) and not (job.l1 or job.l2 or clipped)
+        plan[[t.CLIP, t.DIRECT]] = clipped, plain
         self.X, plan[[t.X_AT, t.X_ROW, t.X_COLUMN]] = _strided(job.X)
         self.Y, plan[[t.Y_AT, t.Y_ROW, t.Y_COLUMN]] = _strided(job.Y)
         order, noise = job.order.bit_generator.ctypes, job.noise.bit_generator.ctypes
@@ -170,7 +193,7 @@ class FusedLoop:
 
     def _softmax(self, function: Any) -> tuple[int, int]:
         if function.f is not softmax:
-            raise Unlike(f"the row-wise activation {function.name!r} is your own.")
+            raise Unlike(f"the row-wise activation {function.name!r} is your own")
         rows = kernels.address("softmax", self.dtype.type, kernels.exp, kernels.larger)
         return rows, kernels.address("pull_softmax", self.dtype.type)
 
@@ -220,6 +243,10 @@ class FusedLoop:
                 if done == epochs or (done > 0 and perf_counter() - begin > SECONDS_A_CALL):
                     break
                 left = (epochs - done) * per_epoch - int(self.place[t.BATCH])
+                if self.job.draw is not None:
+                    left = per_epoch - int(self.place[t.BATCH])
+                    if left == per_epoch:
+                        self.order[:] = self.job.draw()
                 self._call(min(left, self._batches(per_epoch)), rates, steps)
         return self.finished()
 
@@ -247,7 +274,8 @@ class FusedLoop:
         when = np.arange(first + 1, first + count + 1)
         numbers = self.rule.numbers(when, rates(first, count))
         moving = any(np.ndim(number) for number in numbers)
-        table = [np.broadcast_to(np.asarray(number, self.dtype), count if moving else 1) for number in numbers]
+        with np.errstate(over="ignore"):  # a rate beyond the dtype makes an infinite step, which ends the run
+            table = [np.broadcast_to(np.asarray(number, self.dtype), count if moving else 1) for number in numbers]
         self.numbers = np.stack(table, axis=1)
         self.plan[t.NUMBERS_STRIDE] = len(numbers) if moving else 0
 
@@ -272,12 +300,6 @@ class FusedLoop:
         """Return the rows of the last batch of the epoch."""
         start = int(self.place[t.BATCH]) * self.batch or (self.job.rows - 1) // self.batch * self.batch
         return self.order[start : min(start + self.batch, self.job.rows)]
-
-
-def _reason(error: Exception) -> str:
-    """The line of Numba's report that says what is wrong."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    return next((line for line in lines if line and not line.startswith("Failed in")), type(error).__name__)
 
 
 def _strided(array: Array) -> tuple[Array, tuple[int, int, int]]:

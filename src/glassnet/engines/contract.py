@@ -5,6 +5,7 @@ Losses, penalties and rules stay outside: an engine is handed the functions that
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -54,6 +55,8 @@ class Job:
     rows: int
     """Rows that an epoch visits (fewer than X has, where the last batch is left out)."""
     shuffle: bool
+    draw: Callable[[], Array] | None
+    """Gives the rows of each epoch (rows,), where they are drawn; None: shuffled by the loop, or in their own order."""
     order: np.random.Generator
     noise: np.random.Generator
     average: float | None
@@ -107,6 +110,9 @@ class Fused(Protocol):
 
 class FusingEngine(Engine, Protocol):
     """An engine with a loop of its own."""
+
+    def expect(self, job: Job) -> str:
+        """Return in words what the engines are expected to take, where that is what decides; else nothing."""
 
     def fuse(self, job: Job, theta: Array, state: Array, slots: tuple[Array, ...]) -> Fused | None:
         """Return the loop, or None (and one line of information) where it cannot run this job."""

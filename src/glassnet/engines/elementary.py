@@ -64,14 +64,17 @@ def namespace(dtype: type) -> ModuleType:
 
     @compiled
     def minimum(a, b):
+        a, b = T(a), T(b)
         return select((a <= b) | (a != a), a, b)
 
     @compiled
     def maximum(a, b):
+        a, b = T(a), T(b)
         return select((a >= b) | (a != a), a, b)
 
     @compiled
     def exp(x):
+        x = T(x)
         shifted = x * log2e + rounder
         n = shifted - rounder
         r = (x - n * ln2_high) - n * ln2_low
@@ -80,6 +83,7 @@ def namespace(dtype: type) -> ModuleType:
 
     @compiled
     def expm1(x):
+        x = T(x)
         shifted = x * log2e + rounder
         n = shifted - rounder
         r = (x - n * ln2_high) - n * ln2_low
@@ -89,6 +93,7 @@ def namespace(dtype: type) -> ModuleType:
 
     @compiled
     def logarithm(x):
+        x = T(x)
         small = x < tiny
         y = select(small, x * lift, x)
         e = exponent(y) - select(small, lifted, zero)
@@ -103,12 +108,14 @@ def namespace(dtype: type) -> ModuleType:
 
     @compiled
     def log1p(x):
+        x = T(x)
         y = one + x
         gap = (x - (y - one)) / y  # what rounding 1 + x has lost
-        return select(y == one, x, select(y < infinity, logarithm(y) + gap, y))
+        return select(y == one, x, select(y < infinity, logarithm(y) + select(y > zero, gap, zero), y))
 
     @compiled
     def tanh(x):
+        x = T(x)
         e = expm1(-two * abs(x))
         t = -e / (two + e)
         return select(x < zero, -t, t)
@@ -123,7 +130,7 @@ def namespace(dtype: type) -> ModuleType:
 
     module = ModuleType(f"elementary{bits}")
     vars(module).update(
-        {name: value for name, value in vars(np).items() if isinstance(value, np.ufunc | float)},
+        {name: value for name, value in vars(np).items() if not name.startswith("_")},
         exp=exp, expm1=expm1, log=logarithm, log1p=log1p, tanh=tanh, minimum=minimum, maximum=maximum, where=where,
         asarray=same, ones_like=compiled(lambda x: one), zeros_like=compiled(lambda x: zero),
         sign=compiled(lambda x: select(x > zero, one, select(x < zero, -one, x))),

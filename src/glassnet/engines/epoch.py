@@ -176,6 +176,7 @@ def back_and_update(like, plan, facts, numbers, partials, measured, m, me):
                 wait_for_all(plan)
             update(like, plan, layer, facts, numbers, partials, measured, base, m, d, stride, column, me)
             if l > 0:
+                wait_for_all(plan)  # the next layer but one writes where this one reads
                 d, stride, column = out, layer[LD_IN], 1
                 out, spare = spare, out
         else:

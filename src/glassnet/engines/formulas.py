@@ -18,13 +18,14 @@ from typing import Any
 
 import numpy as np
 from numba import njit, types
+from numba.core.errors import NumbaError, UnsupportedBytecodeError
 from numba.extending import overload
 
 from glassnet import activations
 from glassnet.engines.elementary import FLAGS, namespace
 from glassnet.engines.storage import digest
 
-__all__ = ["Unlike", "apply", "fingerprint", "register"]
+__all__ = ["Unlike", "apply", "fingerprint", "first_line", "register"]
 
 
 class Unlike(Exception):
@@ -46,6 +47,8 @@ def scalar(function: Callable[..., Any], dtype: type) -> Any:
 def _scalar(function: Any, dtype: type, done: dict[object, Any]) -> Any:
     if function in STAND_INS:
         return getattr(namespace(dtype), STAND_INS[function])
+    if isinstance(function, np.ufunc):
+        return getattr(namespace(dtype), function.__name__)
     if not isinstance(function, FunctionType):
         return function
     if function not in done:
@@ -55,9 +58,10 @@ def _scalar(function: Any, dtype: type, done: dict[object, Any]) -> Any:
             for name in _names(code)
             if name in function.__globals__
         }
+        defaults = tuple(_surrounding(value, dtype, done) for value in function.__defaults__ or ()) or None
         names["__name__"] = __name__  # where compiled code that comes back from the disk looks for its surroundings
         cells = tuple(CellType(_surrounding(cell.cell_contents, dtype, done)) for cell in function.__closure__ or ())
-        moved = FunctionType(_with_numbers(code, dtype), names, function.__name__, function.__defaults__, cells)
+        moved = FunctionType(_with_numbers(code, dtype), names, function.__name__, defaults, cells)
         done[function] = njit(moved, error_model="numpy", fastmath=FLAGS, forceinline=True)
     return done[function]
 
@@ -82,17 +86,33 @@ def _with_numbers(code: CodeType, dtype: Any) -> CodeType:
 # ---- formulas by fingerprint --------------------------------------------------------------------------------------
 
 
-def register(function: Callable[..., Any], dtype: type) -> str:
-    """Return the fingerprint of a formula; from now on, `apply(fingerprint, ...)` stands for it in kernels."""
-    if not isinstance(function, FunctionType):
+def register(function: Callable[..., Any], dtype: type, *, single: bool = True) -> str:
+    """Return the fingerprint of a formula; from now on, `apply(fingerprint, ...)` stands for it in kernels.
+
+    `single` says that it takes single numbers (a rule's formula takes tuples of them), and can be tried on some.
+    """
+    if not isinstance(function, FunctionType | np.ufunc):
         raise Unlike(f"{function!r} is no plain function")
-    key = f"{getattr(function, '__qualname__', 'function')}.{np.dtype(dtype).name}.{fingerprint(function)}"
+    key = f"{_name(function)}.{np.dtype(dtype).name}.{fingerprint(function)}"
     if key not in _registered:
         compiled = scalar(function, dtype)
-        if not function.__module__.startswith("glassnet."):
-            check_alike(function, compiled, dtype)
+        if single and not (getattr(function, "__module__", "") or "").startswith("glassnet."):
+            try:
+                check_alike(function, compiled, dtype)
+            except (NumbaError, UnsupportedBytecodeError, AttributeError, ValueError, TypeError) as error:
+                raise Unlike(f"{_name(function)}: {first_line(error)}") from error
         _registered[key] = compiled
     return key
+
+
+def _name(function: Any) -> str:
+    return str(getattr(function, "__qualname__", getattr(function, "__name__", "function")))
+
+
+def first_line(error: Exception) -> str:
+    """Return the line of Numba's report that says what is wrong."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    return next((line for line in lines if line and not line.startswith("Failed in")), type(error).__name__)
 
 
 def check_alike(function: Callable[..., Any], compiled: Any, dtype: Any) -> None:
@@ -101,7 +121,8 @@ def check_alike(function: Callable[..., Any], compiled: Any, dtype: Any) -> None
     A function that sums over a row, say, or that looks at a shape, cannot be applied number by number.
     """
     rng = np.random.default_rng(0)
-    arity = function.__code__.co_argcount
+    arity = function.nin if isinstance(function, np.ufunc) else function.__code__.co_argcount
+    arity -= len(getattr(function, "__defaults__", None) or ())
     for low, high in ((0.05, 0.95), *([(-3.0, 3.0)] if arity <= 2 else [])):
         arguments = rng.uniform(low, high, (arity, 4, 8)).astype(dtype)
         with np.errstate(all="ignore"):  # only the two forms are compared
@@ -109,7 +130,7 @@ def check_alike(function: Callable[..., Any], compiled: Any, dtype: Any) -> None
             whole = np.asarray(function(*arguments))
         close = whole.shape == (4, 8) and np.allclose(whole.ravel(), single, rtol=1e-3, atol=1e-5, equal_nan=True)
         if not close:
-            raise Unlike(f"{function.__qualname__} gives other values for single numbers than for arrays")
+            raise Unlike(f"{_name(function)} gives other values for single numbers than for arrays")
 
 
 def fingerprint(function: Callable[..., Any]) -> str:
@@ -122,11 +143,16 @@ def fingerprint(function: Callable[..., Any]) -> str:
 def _digest(value: Any, result: Any, seen: set[int]) -> None:
     if isinstance(value, FunctionType) and value in STAND_INS:
         result.update(STAND_INS[value].encode())
+    elif isinstance(value, np.ndarray):
+        _put(result, value.dtype, value.shape, value.tobytes())
     elif not isinstance(value, FunctionType):
-        result.update(repr(value.__name__ if isinstance(value, ModuleType) else value).encode())
+        _put(result, value.__name__ if isinstance(value, ModuleType) else value)
     elif id(value) not in seen:
         seen.add(id(value))
         _digest_code(value.__code__, result)
+        for default in value.__defaults__ or ():
+            _digest(default, result, seen)
+        _put(result, value.__kwdefaults__)
         for cell in value.__closure__ or ():
             _digest(cell.cell_contents, result, seen)
         for name in sorted(_names(value.__code__) & set(value.__globals__)):
@@ -134,13 +160,19 @@ def _digest(value: Any, result: Any, seen: set[int]) -> None:
 
 
 def _digest_code(code: CodeType, result: Any) -> None:
-    result.update(code.co_code)
-    result.update(repr(code.co_names).encode())
+    _put(result, code.co_code, code.co_names, code.co_argcount, code.co_freevars)
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             _digest_code(constant, result)
         else:
-            result.update(repr(constant).encode())
+            _put(result, constant)
+
+
+def _put(result: Any, *values: object) -> None:
+    """Add each value, and where it ends."""
+    for value in values:
+        text = repr(value).encode()
+        result.update(len(text).to_bytes(8, "little") + text)
 
 
 def apply(key: str, *arguments: Any) -> Any:
@@ -153,8 +185,15 @@ def _apply(key: Any, *arguments: Any) -> Any:
     if not isinstance(key, types.StringLiteral):
         return None
     formula = _registered[key.literal_value]
+    if any(isinstance(argument, types.BaseTuple) for argument in arguments):  # a rule's: step and new slots
 
-    def evaluate(key: Any, *arguments: Any) -> Any:
-        return formula(*arguments)
+        def evaluate(key: Any, *arguments: Any) -> Any:
+            return formula(*arguments)
 
-    return evaluate
+        return evaluate
+    T = np.float32 if types.float32 in arguments else np.float64
+
+    def evaluate_number(key: Any, *arguments: Any) -> Any:
+        return T(formula(*arguments))  # where a whole number has made a float64 of it
+
+    return evaluate_number

@@ -49,7 +49,8 @@ def _compiled(name: str, dtype: type, details: tuple[Any, ...]) -> Any:
 def address(name: str, dtype: type, *details: Any) -> int:
     """Return the address of a kernel for numbers of `dtype`; functions among the details are formulas."""
     with lock:  # code that two threads compile at once would be two pieces of code, one of them soon freed
-        keys = tuple(register(detail, dtype) if callable(detail) else detail for detail in details)
+        single = name != "step"
+        keys = tuple(register(detail, dtype, single=single) if callable(detail) else detail for detail in details)
         return int(_compiled(name, dtype, keys).address)
 
 

@@ -20,7 +20,7 @@ from glassnet.engines import tables as t
 from glassnet.layers import BatchNorm, Dense, Dropout, Layer, LayerNorm
 from glassnet.network import Network
 
-__all__ = ["Program", "write"]
+__all__ = ["KINDS", "Program", "write"]
 
 IDENTITY = get("identity")
 ALIGNMENT = 16
@@ -91,7 +91,10 @@ def write(net: Network, m: int) -> Program:
         if isinstance(layer, Dense):
             rows = n_in + layer.bias
             row[[t.ROWS, t.BLOCK]] = rows, _block(rows, n_out)
-            row[[t.PIECES, t.BACK_PIECES]] = _pieces(m * rows * n_out, n_out), _pieces(m * rows * n_out, n_in)
+            if layer.function.elementwise:
+                row[t.PIECES] = _pieces(m * rows * n_out, n_out)
+            if l > 0 and net.layers[l - 1].function.elementwise:  # a row-wise function waits for whole rows
+                row[t.BACK_PIECES] = _pieces(m * rows * n_out, n_in)
         else:
             row[[t.SCALE, t.MEAN]] = memory.take(max(m, n_out)), memory.take(n_out)
         row[t.FIRST_BLOCK] = blocks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from typing import Any, Literal, Self
 
@@ -171,7 +172,7 @@ class MLP(BaseEstimator):
         batch_size = options.batch_size_of(self, len(X))
         adaptive = self.solver == "sgd" and self.learning_rate == "adaptive"
         stop = options.NoImprovement(float(self.tol), float(self.n_iter_no_change), adaptive, monitor)
-        return training.train(
+        run = training.train(
             objective,
             self.theta_,
             X,
@@ -187,6 +188,9 @@ class MLP(BaseEstimator):
             rule_state=self._memory[1] if self._memory[0] == self._rule_kind else None,
             rng=int(self._random.randint(2**31 - 1)),
         )
+        if self.verbose and run.estimate:
+            print(f"{run.estimate}; it took {run.seconds:.2g} s", file=sys.stderr)
+        return run
 
     @property
     def _rule_kind(self) -> object:
