@@ -25,6 +25,8 @@ HOUSE = [
     *("engines/machine", "engines/elementary", "engines/formulas", "engines/kernels", "engines/layer_kernels"),
     *(
         "engines/cost",
+        "engines/micro",
+        "engines/tiles",
         "engines/tables",
         "engines/program",
         "engines/products",
@@ -80,7 +82,7 @@ HOMES = {
     "skrub": ("tables", "persistence"),
     "skops": ("tables", "persistence"),
     "numba": ("engines/",),
-    "llvmlite": ("engines/machine",),
+    "llvmlite": ("engines/machine", "engines/micro"),
     "threadpoolctl": ("engines/threads",),
     "sklearn": ("datasets", "tables", "persistence", "estimators/", "cli/"),
     "onnx": ("onnx_export",),
@@ -96,6 +98,7 @@ IN_TYPES = {"matplotlib": ("gallery/",)}
 COMPILED = {
     *("engines/machine", "engines/elementary", "engines/formulas", "engines/kernels", "engines/layer_kernels"),
     *("engines/products", "engines/batch", "engines/epoch", "engines/compiled"),
+    *("engines/micro", "engines/tiles"),
 }
 """Imported on first use only, so that these may import Numba and SciPy at their top."""
 

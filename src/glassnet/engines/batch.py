@@ -62,6 +62,7 @@ from glassnet.engines.tables import (
     TEAM,
     THETA,
     THETA_AT,
+    TILES,
     TINY,
     TRANSPOSED,
     WEIGHTED,
@@ -141,8 +142,8 @@ def dense_forward(like, plan, layer, transposed, base, m, me):
     for piece in range(me, pieces, team):
         low, high = n * piece // pieces, n * (piece + 1) // pieces
         forward_product(
-            like, plan[GEMM], plan[TINY], m, high - low, layer[ROWS], base + size * layer[A_IN], layer[LD_IN],
-            theta + size * low, n, out + size * low * column, stride, column,
+            like, plan[GEMM], plan[TILES], plan[TINY], m, high - low, layer[ROWS],
+            base + size * layer[A_IN], layer[LD_IN], theta + size * low, n, out + size * low * column, stride, column,
         )  # fmt: skip
         if active and layer[PULL] == 0:
             if pieces == 1:
@@ -213,7 +214,9 @@ def dense_back(like, plan, layer, below, base, m, d, stride, column, out, me):
     for piece in range(me, pieces, team):
         low, high = n_in * piece // pieces, n_in * (piece + 1) // pieces
         w = theta + size * low * n
-        back_product(like, plan[GEMM], plan[TINY], m, n, high - low, d, stride, column, w, n, out + size * low, ld)
+        back_product(
+            like, plan[GEMM], plan[TILES], plan[TINY], m, n, high - low, d, stride, column, w, n, out + size * low, ld
+        )
         if below[ACTIVATE] != 0 and below[PULL] == 0:
             if pieces == 1:
                 call(None, plan[MULTIPLY], (out, slope, full(m * ld)))
@@ -267,11 +270,26 @@ def update(like, plan, layer, facts, numbers, partials, measured, base, m, d, st
         if direct:
             alpha, beta, g = -pointer(like, numbers)[0], like, plan[THETA_AT] + size * start
         else:
-            alpha, beta = like, like * 0
+            alpha, beta = like, to(like, 0)
             g = plan[SCRATCH_AT] + size * (start if plan[CLIP] != 0 else me * plan[LARGEST_BLOCK])
         a = base + size * (layer[A_IN] + low)
         gradient_product(
-            like, plan[GEMM], plan[TINY], m, n, high - low, alpha, a, layer[LD_IN], d, stride, column, beta, g, n
+            like,
+            plan[GEMM],
+            plan[TILES],
+            plan[TINY],
+            m,
+            n,
+            high - low,
+            alpha,
+            a,
+            layer[LD_IN],
+            d,
+            stride,
+            column,
+            beta,
+            g,
+            n,
         )
         if not direct:
             n_weights = (min(high, layer[N_IN]) - low) * n

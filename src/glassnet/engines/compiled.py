@@ -21,7 +21,7 @@ from numba.extending import get_cython_function_address
 
 from glassnet.activations import get, softmax
 from glassnet.arrays import Array
-from glassnet.engines import kernels, layer_kernels, program
+from glassnet.engines import kernels, layer_kernels, program, tiles
 from glassnet.engines import tables as t
 from glassnet.engines.contract import Fused, Job
 from glassnet.engines.epoch import loop
@@ -47,7 +47,7 @@ NORMS = {
     BatchNorm: ("batch_norm", "batch_norm_back"),
     LayerNorm: ("layer_norm", "layer_norm_back"),
 }
-assert layer_kernels  # its kernels have entered the table
+assert layer_kernels, tiles  # their kernels have entered the table
 
 
 class CompiledEngine:
@@ -173,6 +173,7 @@ class FusedLoop:
                 row[t.BACK] = kernels.address(back, T) if back else 0
         self._plan_output()
         plan[t.GEMM] = get_cython_function_address("scipy.linalg.cython_blas", "sgemm" if T is np.float32 else "dgemm")
+        plan[t.TILES] = kernels.address("tiles", T)
         plan[t.MULTIPLY] = kernels.address("multiply", T)
         plan[t.GATHER_X] = kernels.address("gather", T, self.X.dtype.type.__name__)
         plan[t.GATHER_Y] = kernels.address("gather", T, self.Y.dtype.type.__name__)

@@ -218,10 +218,11 @@ def copy(like, n, source, target):
 @inner
 def finite(like, n, theta):
     """Whether all n numbers are."""
-    x, total = pointer(like, theta), like * 0
+    zero = to(like, 0)
+    x, total = pointer(like, theta), zero
     for i in range(n):
-        total += x[i] * 0
-    return total == 0
+        total += x[i] * zero
+    return total == zero
 
 
 @inner

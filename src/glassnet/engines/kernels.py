@@ -103,9 +103,10 @@ def multiply(number: Any, dtype: type) -> Any:
 def matched_output(number: Any, dtype: type, f: str, value: str, delta: str) -> Any:
     """(z, y, dz, n, share) -> sum of the costs: dz <- share dL/dz, for a loss that knows its output activation."""
     p = types.CPointer(number)
+    zero = dtype(0)
 
     def run(z, y, dz, n, share):
-        total = share * 0
+        total = zero
         for i in range(n):
             zi, yi = z[i], y[i]
             ai = apply(f, zi)
@@ -120,9 +121,10 @@ def matched_output(number: Any, dtype: type, f: str, value: str, delta: str) -> 
 def output(number: Any, dtype: type, f: str, df: str, value: str, slope: str) -> Any:
     """(z, y, dz, n, share) -> sum of the costs: dz <- share dL/da f'(z), for any other loss."""
     p = types.CPointer(number)
+    zero = dtype(0)
 
     def run(z, y, dz, n, share):
-        total = share * 0
+        total = zero
         for i in range(n):
             zi, yi = z[i], y[i]
             ai = apply(f, zi)
@@ -183,6 +185,7 @@ def cross_entropy(number: Any, dtype: type, exp: str, log: str, larger: str) -> 
 def softmax(number: Any, dtype: type, exp: str, larger: str) -> Any:
     """(z, a, m, k, ld): each row of a <- exp(z) / sum exp(z)."""
     p = types.CPointer(number)
+    zero = dtype(0)
 
     def run(z, a, m, k, ld):
         for i in range(m):
@@ -190,7 +193,7 @@ def softmax(number: Any, dtype: type, exp: str, larger: str) -> Any:
             top = z[row]
             for j in range(1, k):
                 top = apply(larger, top, z[row + j])
-            total = top * 0
+            total = zero
             for j in range(k):
                 e = apply(exp, z[row + j] - top)
                 a[row + j] = e
@@ -205,11 +208,12 @@ def softmax(number: Any, dtype: type, exp: str, larger: str) -> Any:
 def pull_softmax(number: Any, dtype: type) -> Any:
     """(a, da, m, k, ld): da_j <- a_j (da_j - sum_i a_i da_i)."""
     p = types.CPointer(number)
+    zero = dtype(0)
 
     def run(a, da, m, k, ld):
         for i in range(m):
             row = i * ld
-            total = a[row] * 0
+            total = zero
             for j in range(k):
                 total += a[row + j] * da[row + j]
             for j in range(k):
@@ -271,7 +275,7 @@ def penalise(number: Any, dtype: type) -> Any:
     zero, one, half = dtype(0), dtype(1), dtype(0.5)
 
     def run(theta, g, n, l1, l2):
-        total = l1 * 0
+        total = zero
         for i in range(n):
             w = theta[i]
             sign = select(w > zero, one, select(w < zero, -one, zero))

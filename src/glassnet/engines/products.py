@@ -1,4 +1,4 @@
-"""Products of matrices: BLAS with alpha and beta, in place, and plain loops where a call of BLAS costs more.
+"""Products of matrices: tiles of vector instructions for small ones, BLAS for large ones, plain loops for tiny ones.
 
 Matrices lie row by row, as NumPy's do; BLAS takes them column by column, that is transposed: C = A B is its
 C^T = B^T A^T. `ld` is the number of places from one row to the next. Arguments are addresses.
@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from numba import njit
 
-from glassnet.engines.machine import gemm, pointer
+from glassnet.engines.machine import bytes_of, call, gemm, pointer, to
+from glassnet.engines.micro import VECTORS, lanes
+from glassnet.engines.tiles import BACK_WAY, FORWARD_WAY, GRADIENT_WAY
 
 __all__ = ["back_product", "forward_product", "gradient_product", "inner"]
 
@@ -16,13 +18,27 @@ inner = njit(error_model="numpy", fastmath={"contract"}, nogil=True)
 """Compiled code that is called by compiled code."""
 NARROW = 16
 """Columns; below it a plain loop goes along the sum, so that nothing is written twice."""
+TILES = VECTORS != 0
+"""Whether vectors can be read and written under a mask."""
+LEAST, LEAST_TURNED = 30, 100
+"""Products of at most so many multiplications are plain loops; the second, where Z or D is stored transposed."""
+MOST_FORWARD, MOST_BACK, MOST_GRADIENT = 1 << 20, 1 << 22, 1 << 19
+"""Bytes of weights beyond which BLAS is as fast, for it copies what it needs into an order of its own."""
+
+
+# ---- the three products of a layer ---------------------------------------------------------------------------------
 
 
 @inner
-def forward_product(like, blas, tiny, m, n, k, a, lda, w, ldw, z, row, column):
+def forward_product(like, blas, tiles, tiny, m, n, k, a, lda, w, ldw, z, row, column):
     """Z (m, n) = A (m, k) W (k, n), where Z has strides row and column, one of which is 1."""
-    one, zero = like, like * 0
-    if m * n * k > tiny:
+    one, zero, work = like, to(like, 0), m * n * k
+    least = LEAST if column == 1 else LEAST_TURNED
+    some = m > 1 or n <= 8 * lanes(like)  # one row, 256 columns of 785: 10.4 us by BLAS, which reads W in order; 13.7
+    if TILES and some and work > least and bytes_of(like) * k * ldw <= MOST_FORWARD:
+        call(None, tiles, (FORWARD_WAY, m, n, k, a, lda, w, ldw, z, row, column, one, zero))
+        return
+    if work > tiny:
         if column == 1:
             gemm(blas, 0, n, m, k, one, w, ldw, a, lda, zero, z, row)
         else:
@@ -46,10 +62,13 @@ def forward_product(like, blas, tiny, m, n, k, a, lda, w, ldw, z, row, column):
 
 
 @inner
-def back_product(like, blas, tiny, m, n, k, d, row, column, w, ldw, out, ldo):
+def back_product(like, blas, tiles, tiny, m, n, k, d, row, column, w, ldw, out, ldo):
     """dA (m, k) = D (m, n) W^T, W (k, n)."""
-    one, zero = like, like * 0
-    if m * n * k > tiny:
+    one, zero, work = like, to(like, 0), m * n * k
+    if TILES and work > LEAST and (column == 1 or work > LEAST_TURNED) and bytes_of(like) * k * ldw <= MOST_BACK:
+        call(None, tiles, (BACK_WAY, m, n, k, d, ldo, w, ldw, out, row, column, one, zero))
+        return
+    if work > tiny:
         gemm(blas, 1 if column == 1 else 3, k, m, n, one, w, ldw, d, row if column == 1 else column, zero, out, ldo)
         return
     D, W, C = pointer(like, d), pointer(like, w), pointer(like, out)
@@ -62,9 +81,16 @@ def back_product(like, blas, tiny, m, n, k, d, row, column, w, ldw, out, ldo):
 
 
 @inner
-def gradient_product(like, blas, tiny, m, n, k, alpha, a, lda, d, row, column, beta, g, ldg):
+def gradient_product(like, blas, tiles, tiny, m, n, k, alpha, a, lda, d, row, column, beta, g, ldg):
     """G (k, n) = beta G + alpha A^T D, A (m, k), D (m, n); beta is 0 or 1."""
-    if m * n * k > tiny:
+    work, L = m * n * k, lanes(like)
+    idle = -n & (L - 1)  # lanes of the last vector; more than a fifth of n, and BLAS is faster (n = 50: 4.5 to 5.2 us)
+    full = column != 1 or n <= 2 * L or m < 32 or 5 * idle <= n
+    least = LEAST if column == 1 else LEAST_TURNED
+    if TILES and full and work > least and bytes_of(like) * k * n < MOST_GRADIENT:
+        call(None, tiles, (GRADIENT_WAY, m, n, k, a, lda, d, ldg, g, row, column, alpha, beta))
+        return
+    if work > tiny:
         gemm(blas, 2 if column == 1 else 3, n, k, m, alpha, d, row if column == 1 else column, a, lda, beta, g, ldg)
         return
     A, D, G = pointer(like, a), pointer(like, d), pointer(like, g)

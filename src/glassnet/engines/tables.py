@@ -81,6 +81,7 @@ DENSE, DROPOUT, BATCH_NORM, LAYER_NORM = range(4)
     ORDER_STATE,
     NOISE_STATE,
     GEMM,
+    TILES,
     TINY,  # products of at most so many multiplications are plain loops
     GATHER_X,
     GATHER_Y,
@@ -102,7 +103,7 @@ DENSE, DROPOUT, BATCH_NORM, LAYER_NORM = range(4)
     CLIP,
     AVERAGED,
     PLAN_LENGTH,
-) = range(64)
+) = range(65)
 
 ELEMENTWISE, TRANSPOSED, ROWWISE = range(3)
 """Kinds of outputs: any element-wise activation; softmax with its cross-entropy; softmax with another loss."""
