@@ -62,7 +62,7 @@ def test_what_is_kept_carries_the_digest_in_its_name() -> None:
     def kernel() -> None:
         """Nothing."""
 
-    assert on_disk(kernel, runs) == (f"kernel_{digest()}", True)
+    assert on_disk(kernel, runs, "float32") == (f"kernel_float32_{digest()}", True)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_where_nothing_can_be_kept_it_is_compiled_in_memory(
             raise error
         return kept
 
-    assert [on_disk(lambda: None, refuse) for _ in range(3)] == [False] * 3
+    assert [on_disk(lambda: None, refuse, "float64") for _ in range(3)] == [False] * 3
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert said.startswith("glassnet: Compiled code cannot be kept on disk (")
@@ -93,7 +93,7 @@ def test_another_error_is_not_taken_for_that_one() -> None:
         raise RuntimeError("something else")
 
     with pytest.raises(RuntimeError, match="something else"):
-        on_disk(lambda: None, fail)
+        on_disk(lambda: None, fail, "float64")
 
 
 TWO_KERNELS = """

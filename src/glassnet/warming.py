@@ -5,7 +5,9 @@ Every activation, loss, rule and layer is trained with for one step; the compile
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from time import perf_counter
 
 import numpy as np
@@ -18,7 +20,7 @@ from glassnet.objective import Objective
 from glassnet.optimizers import SGD, ClipNorm, Rule
 from glassnet.training import train
 
-__all__ = ["warm_up"]
+__all__ = ["compile_all", "warm_up"]
 
 PLAIN = "identity", "squared_error"
 OTHER_OUTPUTS = {
@@ -28,48 +30,46 @@ OTHER_OUTPUTS = {
     "binary_cross_entropy": ("softmax",),
 }
 """Outputs that are often taken besides the one that belongs to the loss; the rest is compiled when it is used."""
-DTYPES = np.float32, np.float64
+DTYPES = "float32", "float64"
 
 
-def warm_up(report: Callable[[str, float], None] = lambda what, seconds: None) -> float:
-    """Compile all of the library's formulas in float32 and float64; return the seconds that it took.
-
-    `report(what, seconds)` is called after each part.
-    """
+def warm_up() -> float:
+    """Compile all of the library's formulas, each dtype in a process of its own; return the seconds that it took."""
     begin = perf_counter()
-    for dtype in DTYPES:
-        for what, objective, rule in _cases():
-            clock = perf_counter()
-            theta = objective.net.init(0, dtype)
-            X = np.linspace(-1, 1, 4 * objective.net.n_inputs, dtype=dtype).reshape(4, -1)
-            train(
-                objective, theta, X, _targets(objective, dtype), optimizer=rule, epochs=1, batch_size=4, engine="numba"
-            )
-            report(f"{what}, {np.dtype(dtype).name}", perf_counter() - clock)
+    with ProcessPoolExecutor(len(DTYPES), get_context("spawn")) as pool:
+        list(pool.map(compile_all, DTYPES))
     return perf_counter() - begin
 
 
-def _cases() -> Iterator[tuple[str, Objective, Rule]]:
+def compile_all(dtype: str) -> None:
+    """Compile all of the library's formulas for one dtype, in this process."""
+    for objective, rule in _cases():
+        theta = objective.net.init(0, dtype)
+        X = np.linspace(-1, 1, 4 * objective.net.n_inputs, dtype=dtype).reshape(4, -1)
+        train(objective, theta, X, _targets(dtype), optimizer=rule, epochs=1, batch_size=4, engine="numba")
+
+
+def _cases() -> Iterator[tuple[Objective, Rule]]:
     """Yield one small run for each formula."""
-    yield "the loop", _objective("identity", *PLAIN), SGD()
+    yield _objective("identity", *PLAIN), SGD()
     for name in activations.ACTIVATIONS:
-        yield name, _objective(name, *PLAIN), SGD()
+        yield _objective(name, *PLAIN), SGD()
     for name, make in losses.LOSSES.items():
         matched = make().matched
         outputs = {"identity" if matched is None else matched.activation, *OTHER_OUTPUTS.get(name, ())}
         for output in sorted(outputs):
-            yield f"{output} with {name}", _objective("identity", output, name), SGD()
+            yield _objective("identity", output, name), SGD()
     rules: list[Rule] = [make() for make in optimizers.RULES.values()]
     for rule in (*rules, SGD(momentum=0.9), SGD(momentum=0.9, nesterov=True), ClipNorm(SGD())):
-        yield type(rule).__name__, _objective("identity", *PLAIN), rule
+        yield _objective("identity", *PLAIN), rule
     layers: list[Layer] = [Dense(3), Dropout(0.5), BatchNorm(), LayerNorm(), Dense(2)]
-    yield "layers and penalties", Objective(Network(2, layers), "squared_error", l1=0.1, l2=0.1), SGD()
+    yield Objective(Network(2, layers), "squared_error", l1=0.1, l2=0.1), SGD()
 
 
 def _objective(hidden: str, output: str, loss: str) -> Objective:
     return Objective(Network(2, [Dense(3, hidden), Dense(2, output)]), loss)
 
 
-def _targets(objective: Objective, dtype: type) -> Array:
+def _targets(dtype: str) -> Array:
     """Targets that every loss has a meaning for: rows that sum to one, or numbers between 0 and 1."""
     return np.tile(np.array([0.25, 0.75], dtype), (4, 1))

@@ -337,4 +337,4 @@ def loop(dtype: Any) -> Any:
 def _loop(dtype: Any) -> Any:
     signature = void(from_dtype(dtype), int64, int64)
     options: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
-    return on_disk(run, lambda function, stored: njit(signature, cache=stored, **options)(function))
+    return on_disk(run, lambda function, stored: njit(signature, cache=stored, **options)(function), dtype.name)

@@ -43,7 +43,7 @@ def _compiled(name: str, dtype: type, details: tuple[Any, ...]) -> Any:
     number = from_dtype(np.dtype(dtype))
     signature, function = MAKERS[name](number, dtype, *details)
     options = {"error_model": "numpy", "fastmath": SUMS}
-    return on_disk(function, lambda run, stored: cfunc(signature, cache=stored, **options)(run))
+    return on_disk(function, lambda run, stored: cfunc(signature, cache=stored, **options)(run), np.dtype(dtype).name)
 
 
 def address(name: str, dtype: type, *details: Any) -> int:

@@ -29,9 +29,12 @@ def digest() -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
 
 
-def on_disk(function: Callable[..., Any], compile_: Callable[[Callable[..., Any], bool], T]) -> T:
-    """Call `compile_(function, True)`, which keeps its result on disk, or where that cannot be, with False."""
-    function.__qualname__ = f"{function.__name__}_{digest()}"
+def on_disk(function: Callable[..., Any], compile_: Callable[[Callable[..., Any], bool], T], dtype: str) -> T:
+    """Call `compile_(function, True)`, which keeps its result on disk, or where that cannot be, with False.
+
+    The files of one dtype are not those of another, so that two processes can compile one each.
+    """
+    function.__qualname__ = f"{function.__name__}_{dtype}_{digest()}"
     try:
         return compile_(function, True)
     except (RuntimeError, OSError) as error:
