@@ -107,7 +107,7 @@ def test_options_are_those_of_the_layers() -> None:
 
 
 def test_large_updates_are_cut_in_blocks() -> None:
-    large = program.write(Network(1000, [Dense(1000)]), 8)
+    large = program.write(Network(2000, [Dense(2000)]), 8)
     assert large.blocks > 4
     assert large.largest_block < 2 * program.UPDATE_PIECE
     assert program.write(Network(10, [Dense(10)]), 8).blocks == 1

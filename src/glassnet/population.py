@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import suppress
 from typing import Any
 
 from glassnet.arrays import check_count
@@ -45,14 +46,11 @@ def train_many(runs: Iterable[Mapping[str, Any]], *, n_threads: int | None = Non
     stop = threading.Event()
     with single_threaded_blas(), ThreadPoolExecutor(workers, thread_name_prefix="glassnet") as pool:
         futures = [pool.submit(run.alongside(len(prepared)), stop.is_set) for run in prepared]
-        try:
-            return [future.result() for future in futures]
-        except KeyboardInterrupt:
+        with suppress(KeyboardInterrupt):  # then all stop, and what they have is returned
+            wait(futures, return_when=FIRST_EXCEPTION)
+        if not all(future.done() for future in futures):
             stop.set()
-            return [future.result() for future in futures]
-        except BaseException:
-            stop.set()
-            raise
+        return [future.result() for future in futures]
 
 
 def _prepared(number: int, arguments: Mapping[str, Any]) -> Prepared:
@@ -60,5 +58,5 @@ def _prepared(number: int, arguments: Mapping[str, Any]) -> Prepared:
         raise type_fault(f"runs[{number}]", "a mapping of the arguments of train", repr(arguments))
     try:
         return prepare(**{**arguments, "n_threads": 1})
-    except (GlassnetError, TypeError) as error:
+    except (GlassnetError, TypeError, ValueError) as error:
         raise GlassnetError(f"runs[{number}]: {error}") from error

@@ -302,7 +302,15 @@ def _run(
     theta, state, rule_state = latest
     seconds = perf_counter() - clock
     return Run(
-        theta, state, table.history(), ending.stop or "completed", ending.reason, seconds, rule_state, loop.engine
+        theta,
+        state,
+        table.history(),
+        ending.stop or "completed",
+        ending.reason,
+        seconds,
+        rule_state,
+        loop.engine,
+        loop.estimate,
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from importlib.util import find_spec
 from multiprocessing import get_context
 from time import perf_counter
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from glassnet import activations, losses, optimizers
 from glassnet.arrays import Array
+from glassnet.errors import GlassnetError
 from glassnet.layers import BatchNorm, Dense, Dropout, Layer, LayerNorm
 from glassnet.network import Network
 from glassnet.objective import Objective
@@ -34,7 +36,12 @@ DTYPES = "float32", "float64"
 
 
 def warm_up() -> float:
-    """Compile all of the library's formulas, each dtype in a process of its own; return the seconds that it took."""
+    """Compile all of the library's formulas, each dtype in a process of its own; return the seconds that it took.
+
+    Raises GlassnetError where Numba is missing.
+    """
+    if find_spec("numba") is None:
+        raise GlassnetError("Nothing can be compiled: Numba is not installed (pip install numba).")
     begin = perf_counter()
     with ProcessPoolExecutor(len(DTYPES), get_context("spawn")) as pool:
         list(pool.map(compile_all, DTYPES))

@@ -22,7 +22,7 @@ TILES = VECTORS != 0
 """Whether vectors can be read and written under a mask."""
 LEAST, LEAST_TURNED = 30, 100
 """Products of at most so many multiplications are plain loops; the second, where Z or D is stored transposed."""
-MOST_FORWARD, MOST_BACK, MOST_GRADIENT = 1 << 20, 1 << 22, 1 << 19
+MOST_FORWARD, MOST_BACK, MOST_GRADIENT = 1 << 20, 1 << 20, 1 << 19
 """Bytes of weights beyond which BLAS is as fast, for it copies what it needs into an order of its own."""
 
 

@@ -29,8 +29,9 @@ VECTOR = 8
 """Places; where the samples of a batch lie side by side, their number is made a multiple of it."""
 PIECE = 1 << 22
 """Multiplications; a product of twice as many is cut in two, for two threads."""
-UPDATE_PIECE = 1 << 16
-"""Weights; a gradient is computed and applied in blocks of about so many, which stay near the processor."""
+UPDATE_PIECE = 1 << 18
+"""Weights; a gradient is computed and applied in blocks of about so many, which stay near the processor. (With a
+quarter of it, every block packs delta anew for BLAS: 1024-1024 weights took 5.2 ms instead of 3.8.)"""
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def write(net: Network, m: int) -> Program:
         row[[t.PIECES, t.BACK_PIECES, t.BLOCK]] = 1
         if isinstance(layer, Dense):
             rows = n_in + layer.bias
-            row[[t.ROWS, t.BLOCK]] = rows, _block(rows, n_out)
+            row[[t.ROWS, t.BLOCK]] = rows, _block(m, rows, n_out)
             if layer.function.elementwise:
                 row[t.PIECES] = _pieces(m * rows * n_out, n_out)
             if l > 0 and net.layers[l - 1].function.elementwise:  # a row-wise function waits for whole rows
@@ -128,7 +129,7 @@ def _pieces(multiplications: int, columns: int) -> int:
     return 2 if multiplications >= 2 * PIECE and columns >= 128 else 1
 
 
-def _block(rows: int, columns: int) -> int:
-    """Rows of a block: all, where the gradient is small; else blocks of equal size."""
-    count = max(1, round(rows * columns / UPDATE_PIECE))
+def _block(m: int, rows: int, columns: int) -> int:
+    """Rows of a block: all, where the gradient is small; else blocks of equal size, two at least for two threads."""
+    count = max(_pieces(m * rows * columns, rows), round(rows * columns / UPDATE_PIECE))
     return -(-rows // count)

@@ -35,6 +35,15 @@ def _controller() -> Any:
     return ThreadpoolController().select(user_api="blas")
 
 
+def _take_over() -> None:
+    """Let whichever thread is here set OpenBLAS's threads: threadpoolctl (3.8) keeps to the one that was first."""
+    from threadpoolctl import OpenBLASController
+
+    clear = getattr(OpenBLASController, "clear_controlling_thread", None)
+    if clear is not None:
+        clear(force=True)
+
+
 @contextmanager
 def single_threaded_blas() -> Iterator[None]:
     """Let BLAS use one thread until the last of those who ask for it has left."""
@@ -43,6 +52,7 @@ def single_threaded_blas() -> Iterator[None]:
     with _lock:
         _users += 1
         if _users == 1:
+            _take_over()
             _held.append(controller.limit(limits=1))
     try:
         yield
@@ -50,7 +60,9 @@ def single_threaded_blas() -> Iterator[None]:
         with _lock:
             _users -= 1
             if _users == 0:
+                _take_over()
                 _held.pop().restore_original_limits()
+                _take_over()
 
 
 def run_team(function: Callable[[int], None], team: int) -> None:
