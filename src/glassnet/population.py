@@ -8,8 +8,8 @@ data, which are only read.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Any
 
@@ -39,7 +39,7 @@ def train_many(runs: Iterable[Mapping[str, Any]], *, n_threads: int | None = Non
     >>> objective = Objective(Network(1, [Dense(1)]), "squared_error")
     >>> same = {"objective": objective, "theta": np.zeros(2), "X": X, "Y": 3 * X + 1, "epochs": 50}
     >>> [run.theta.round(2) for run in train_many({**same, "optimizer": SGD(rate)} for rate in (0.1, 0.5))]
-    [array([2.97, 1.  ]), array([3., 1.])]
+    [array([2.54, 0.99]), array([3., 1.])]
     """
     prepared = [_prepared(number, arguments) for number, arguments in enumerate(runs)]
     workers = cores() if n_threads is None else check_count("n_threads", n_threads)
@@ -47,10 +47,15 @@ def train_many(runs: Iterable[Mapping[str, Any]], *, n_threads: int | None = Non
     with single_threaded_blas(), ThreadPoolExecutor(workers, thread_name_prefix="glassnet") as pool:
         futures = [pool.submit(run.alongside(len(prepared)), stop.is_set) for run in prepared]
         with suppress(KeyboardInterrupt):  # then all stop, and what they have is returned
-            wait(futures, return_when=FIRST_EXCEPTION)
+            while any(not future.done() for future in futures) and not _failed(futures):
+                wait(futures, timeout=0.1, return_when=FIRST_EXCEPTION)  # a short sleep: Ctrl-C is heard in between
         if not all(future.done() for future in futures):
             stop.set()
         return [future.result() for future in futures]
+
+
+def _failed(futures: Sequence[Future[Run]]) -> bool:
+    return any(future.done() and future.exception() is not None for future in futures)
 
 
 def _prepared(number: int, arguments: Mapping[str, Any]) -> Prepared:

@@ -243,8 +243,12 @@ class _Table:
         )
 
     def history(self) -> History:
-        """Return the columns; epochs that were run in one call share its time evenly."""
-        if not len(self):
+        """Return the columns; epochs that were run in one call share its time evenly.
+
+        An epoch whose scores were still to be measured when the run was interrupted is left out.
+        """
+        n = min(len(self), *(len(scores) for scores in self.scores.values())) if self.scores else len(self)
+        if not n:
             return History()
         epoch = np.arange(1, len(self) + 1)
         loss, norm, penalty = np.concatenate(self.done).T.copy()
@@ -259,7 +263,7 @@ class _Table:
         columns["learning_rate"] = rates * np.repeat(self.factors, np.diff(self.ends))
         columns["gradient_norm"] = norm
         columns["seconds"] = np.interp(epoch, self.ends, self.seconds)
-        return History(Columns(columns))
+        return History(Columns({name: column[:n] for name, column in columns.items()}))
 
 
 def _run(
