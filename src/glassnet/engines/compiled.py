@@ -259,7 +259,7 @@ class FusedLoop:
         self._numbers(rates, steps + self.updates, count)
         self.plan[[t.CALLS, t.BEFORE]] = count, self.updates
         self._plan_addresses()
-        plan_at, one, begin = self.plan.ctypes.data, self.dtype.type(1), perf_counter()
+        plan_at, one, begin = self.plan.ctypes.data, 1.0, perf_counter()
         if self.team == 1:
             self.run(one, plan_at, 0)
         else:

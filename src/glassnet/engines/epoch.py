@@ -16,7 +16,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import from_dtype, int64, njit, void
+from numba import cfunc, from_dtype, int64, void
 
 from glassnet.engines.batch import (
     dense_back,
@@ -328,13 +328,17 @@ def run(like, plan_at, me):
 
 
 def loop(dtype: Any) -> Any:
-    """Return the compiled loop for numbers of `dtype`: loop(dtype)(1, address of the plan, number of the thread)."""
+    """Return the compiled loop for numbers of `dtype`: loop(dtype)(1.0, address of the plan, number of the thread).
+
+    A C function called by way of ctypes, which lets other threads run meanwhile. (A call by Numba's dispatcher asks for
+    the types of the arguments first, and an interrupt that falls into that is lost.)
+    """
     with lock:
-        return _loop(np.dtype(dtype))
+        return _loop(np.dtype(dtype)).ctypes
 
 
 @cache
 def _loop(dtype: Any) -> Any:
     signature = void(from_dtype(dtype), int64, int64)
-    options: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
-    return on_disk(run, lambda function, stored: njit(signature, cache=stored, **options)(function), dtype.name)
+    options: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}}
+    return on_disk(run, lambda function, stored: cfunc(signature, cache=stored, **options)(function), dtype.name)
