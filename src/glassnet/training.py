@@ -272,7 +272,7 @@ def _run(
     epochs = setting.epochs
     clock, table = perf_counter(), _Table(setting, loop.updates, epochs)
     alone = not watchers and not probe.measures  # nobody looks between the epochs: many may run at a time
-    latest: tuple[Array, Array, RuleState | None] = *loop.kept(), loop.rule_state()
+    latest: tuple[Array, Array, RuleState | None]
     ending = Request("completed", "the one epoch was run" if epochs == 1 else f"all {epochs} epochs were run")
     try:
         while len(table) < epochs:

@@ -116,10 +116,11 @@ class FusedLoop:
         self, written: program.Program, theta: Array, state: Array, slots: tuple[Array, ...], clipped: bool
     ) -> None:
         job, T = self.job, self.dtype
-        self.theta, self.state = np.array(theta), np.array(state, T)
+        self.theta, self.state = np.ascontiguousarray(theta), np.ascontiguousarray(state, T)  # the run's own
         self.average = self.theta.copy() if job.average is not None else self.theta
         self.slots_ = np.array(slots, T).reshape(len(slots), theta.size)
-        self.snapshots, self.states = np.stack([self.theta] * 2), np.stack([self.state] * 2)
+        self.snapshots, self.states = np.empty((2, theta.size), T), np.empty((2, state.size), T)
+        self.snapshots[0], self.states[0] = self.theta, self.state  # the other takes no memory before it is written
         self.memory = np.zeros(written.memory, T)
         self.memory[written.weights : written.row_work] = 1
         self.scratch = np.empty(theta.size if clipped else self.team * written.largest_block, T)
@@ -285,8 +286,8 @@ class FusedLoop:
         return self.results[: self.place[t.EPOCHS]].copy()
 
     def snapshot(self, back: int = 0) -> tuple[Array, Array]:
-        """Return copies of theta and state after the last epoch, or the one before it."""
-        which = int(self.place[t.LATEST]) ^ back
+        """Return copies of theta and state after the last epoch, or the one before it; those of the start stand in."""
+        which = int(self.place[t.LATEST]) ^ (back if self.epochs else 0)
         return self.snapshots[which].copy(), self.states[which].copy()
 
     def slots(self) -> tuple[Array, ...] | None:
