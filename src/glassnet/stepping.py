@@ -99,6 +99,9 @@ class EpochLoop(Protocol):
     def kept(self, back: int = 0) -> tuple[Array, Array]:
         """Return theta and state after the last good epoch; with back=1 after the one before it."""
 
+    def result(self, back: int = 0) -> tuple[Array, Array]:
+        """Return the same when the run has ended and the loop will not go on; it may give its own memory away."""
+
     def rule_state(self) -> RuleState | None:
         """Return what the rule remembered when it had the theta of `kept()`."""
 
@@ -224,6 +227,8 @@ class PlainLoop:
         """Return theta and state after the last good epoch, or the one before it."""
         return self.history[1 - back][:2]
 
+    result = kept
+
     def rule_state(self) -> RuleState | None:
         """Return what the rule remembered then."""
         return self.history[1][2]
@@ -297,6 +302,10 @@ class FusedLoop:
     def kept(self, back: int = 0) -> tuple[Array, Array]:
         """Return theta and state after the last good epoch, or the one before it."""
         return self.fused.snapshot(back)
+
+    def result(self, back: int = 0) -> tuple[Array, Array]:
+        """Return the same in the memory of the run, which has ended."""
+        return self.fused.result(back)
 
     def rule_state(self) -> RuleState | None:
         """Return what the rule remembered then; None where it has gone on since, in the middle of an epoch."""

@@ -292,11 +292,11 @@ def _run(
         if ending.stop != "diverged" and (trouble := loop.last_look()) is not None:
             ending = Request("diverged", f"after the last step {trouble}. {SLOWER}")
         # where a run ends diverged, theta after its last whole epoch may be the one whose loss has ended it
-        latest = (*loop.kept(1), None) if ending.stop == "diverged" else (*loop.kept(), loop.rule_state())
+        latest = (*loop.result(1), None) if ending.stop == "diverged" else (*loop.result(), loop.rule_state())
     except KeyboardInterrupt:
         missing = loop.epochs - len(table)
         table.add(loop.finished()[len(loop.finished()) - missing :], loop.rate_factor, perf_counter() - clock)
-        latest = *loop.kept(), loop.rule_state()
+        latest = *loop.result(), loop.rule_state()
         ending = Request("stopped", f"interrupted in epoch {len(table) + 1}")
     finally:
         wishes = [watcher.at_end() for watcher in watchers]

@@ -290,6 +290,12 @@ class FusedLoop:
         which = int(self.place[t.LATEST]) ^ (back if self.epochs else 0)
         return self.snapshots[which].copy(), self.states[which].copy()
 
+    def result(self, back: int = 0) -> tuple[Array, Array]:
+        """Return the same without a copy more: the run has ended, and its theta becomes the result."""
+        which = int(self.place[t.LATEST]) ^ (back if self.epochs else 0)
+        self.theta[:], self.state[:] = self.snapshots[which], self.states[which]
+        return self.theta, self.state
+
     def slots(self) -> tuple[Array, ...] | None:
         """Return the rule's slots; None in the middle of an epoch."""
         return None if self.place[t.BATCH] else tuple(slot.copy() for slot in self.slots_)

@@ -98,6 +98,9 @@ class Fused(Protocol):
     def snapshot(self, back: int = 0) -> tuple[Array, Array]:
         """Return copies of theta and state after the last epoch, or with back=1 after the one before it."""
 
+    def result(self, back: int = 0) -> tuple[Array, Array]:
+        """Return the same when the run has ended; the memory of the run may be given away."""
+
     def slots(self) -> tuple[Array, ...] | None:
         """Return the rule's slots, None where an epoch is unfinished and they belong to another theta."""
 
@@ -115,4 +118,7 @@ class FusingEngine(Engine, Protocol):
         """Return in words what the engines are expected to take, where that is what decides; else nothing."""
 
     def fuse(self, job: Job, theta: Array, state: Array, slots: tuple[Array, ...]) -> Fused | None:
-        """Return the loop, or None (and one line of information) where it cannot run this job."""
+        """Return the loop, or None (and one line of information) where it cannot run this job.
+
+        theta and state are the run's own from then on: it may move them in place. The slots are copied.
+        """
