@@ -50,8 +50,8 @@ class KeepsEveryTheta:
 def test_a_run_holds_three_thetas_and_a_batch():
     run(4, ())  # whatever is compiled or imported is so now
     # beyond three: a block of the gradient (half of theta here), a byte a parameter that marks the weights (a quarter),
-    # one batch of a and delta, and the last batch once more by the reference engine (a third)
-    assert run(WIDTH, ()) < 3 + 1 / 2 + 1 / 4 + 1 / 3
+    # one batch of a and delta, and the last batch once more by the reference engine: 4.06 in all; one copy more is 5
+    assert run(WIDTH, ()) < 4.5
 
 
 def test_copies_that_are_kept_are_seen():
