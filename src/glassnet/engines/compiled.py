@@ -287,14 +287,17 @@ class FusedLoop:
 
     def snapshot(self, back: int = 0) -> tuple[Array, Array]:
         """Return copies of theta and state after the last epoch, or the one before it; those of the start stand in."""
-        which = int(self.place[t.LATEST]) ^ (back if self.epochs else 0)
-        return self.snapshots[which].copy(), self.states[which].copy()
+        theta, state = self._kept(back)
+        return theta.copy(), state.copy()
 
     def result(self, back: int = 0) -> tuple[Array, Array]:
         """Return the same without a copy more: the run has ended, and its theta becomes the result."""
-        which = int(self.place[t.LATEST]) ^ (back if self.epochs else 0)
-        self.theta[:], self.state[:] = self.snapshots[which], self.states[which]
+        self.theta[:], self.state[:] = self._kept(back)
         return self.theta, self.state
+
+    def _kept(self, back: int) -> tuple[Array, Array]:
+        which = int(self.place[t.LATEST]) ^ (back if self.epochs else 0)  # before the first epoch there is one only
+        return self.snapshots[which], self.states[which]
 
     def slots(self) -> tuple[Array, ...] | None:
         """Return the rule's slots; None in the middle of an epoch."""
