@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 from numba.core.errors import NumbaError
-from numba.extending import get_cython_function_address
 
 from glassnet.activations import get, softmax
 from glassnet.arrays import Array
 from glassnet.engines import kernels, layer_kernels, program, tiles
 from glassnet.engines import tables as t
+from glassnet.engines.blas import gemm_address, large
 from glassnet.engines.contract import Fused, Job
 from glassnet.engines.epoch import loop
 from glassnet.engines.formulas import Unlike, first_line
@@ -173,7 +173,7 @@ class FusedLoop:
                 row[t.FORWARD] = kernels.address(forward, T)
                 row[t.BACK] = kernels.address(back, T) if back else 0
         self._plan_output()
-        plan[t.GEMM] = get_cython_function_address("scipy.linalg.cython_blas", "sgemm" if T is np.float32 else "dgemm")
+        plan[[t.GEMM, t.LARGE]] = gemm_address(self.dtype), large()
         plan[t.TILES] = kernels.address("tiles", T)
         plan[t.MULTIPLY] = kernels.address("multiply", T)
         plan[t.GATHER_X] = kernels.address("gather", T, self.X.dtype.type.__name__)
