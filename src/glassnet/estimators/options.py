@@ -112,7 +112,7 @@ def batch_size_of(model: Any, n_samples: int) -> int:
     if model.batch_size > n_samples:
         warnings.warn(
             f"Got batch_size {model.batch_size}, larger than the {n_samples} samples. It is going to be clipped.",
-            stacklevel=4,
+            stacklevel=5,
         )
     return min(int(model.batch_size), n_samples)
 
