@@ -1,4 +1,4 @@
-"""What `MLPClassifier` and `MLPRegressor` share: fitting, and the attributes that a run leaves."""
+"""What `MLPClassifier` and `MLPRegressor` share: reading the data, fitting, and looking inside."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
@@ -15,10 +16,11 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, colu
 from glassnet import training
 from glassnet.arrays import Array, check_weights
 from glassnet.engines import get_engine
-from glassnet.errors import GlassnetError
-from glassnet.estimators import fitting, options
+from glassnet.errors import GlassnetError, fault
+from glassnet.estimators import architecture, fitting, options
 from glassnet.history import Run
-from glassnet.network import PREDICT, Network
+from glassnet.layers import Dense
+from glassnet.network import PREDICT, Network, Trace
 from glassnet.optimizers import RuleState
 
 __all__ = ["MLP", "Classes", "store"]
@@ -33,11 +35,12 @@ def _has_partial_fit(model: Any) -> bool:
     raise AttributeError(f"partial_fit is only available for solvers that take batches; received {model.solver!r}.")
 
 
-class MLP(BaseEstimator):
-    """What the two share: fitting, and the attributes that a run leaves."""
+class MLP(CallbackSupportMixin, BaseEstimator):
+    """What the two share: reading the data, fitting, and looking inside."""
 
     _metric: str
 
+    @with_callbacks
     def fit(
         self,
         X: npt.ArrayLike,
@@ -46,17 +49,21 @@ class MLP(BaseEstimator):
         *,
         X_val: npt.ArrayLike | None = None,
         y_val: npt.ArrayLike | None = None,
+        sample_weight_val: npt.ArrayLike | None = None,
     ) -> Self:
         """Fit to X (m, d) and y (m,) or (m, k).
 
-        `X_val`, `y_val` are held-out rows of your own: `history_` then has "validation_loss" and
-        "validation_accuracy" or "validation_r2".
-        With `early_stopping` they take the place of `validation_fraction`; without it they decide nothing.
+        `X_val`, `y_val` are held-out rows of your own, weighted by `sample_weight_val`: `history_` then has
+        "validation_loss" and "validation_accuracy", "validation_r2" or what `scoring` names. With `early_stopping`
+        they decide when to stop, in the place of `validation_fraction`: where both are given, X_val wins, and a warning
+        says so. Without it they decide nothing.
 
         Raises GlassnetError (a ValueError) for input that cannot be right. A run that diverges is warned of, and keeps
         the last good weights.
         """
-        rows = fitting.begin_fit(self, X, y, sample_weight, X_val=X_val, y_val=y_val)
+        rows = fitting.begin_fit(
+            self, X, y, sample_weight, X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val
+        )
         plan, run = fitting.run_fit(self, rows)
         self._say_estimate(run)
         fitting.finish_fit(self, plan, run)
@@ -70,27 +77,36 @@ class MLP(BaseEstimator):
         self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None, *, reset: bool, classes: Classes
     ) -> tuple[Array, Array, Array | None]:
         """Return X, targets (m, k) and weights as arrays, checked the way scikit-learn checks them."""
+        dtype = (np.float64, np.float32) if self.dtype is None else np.dtype(self.dtype)
         rows, labels = validate_data(
-            self, X, y, accept_sparse=["csr", "csc"], multi_output=True, dtype=(np.float64, np.float32),
+            self, X, y, accept_sparse=["csr", "csc"], multi_output=True, dtype=dtype,
             y_numeric=isinstance(self, RegressorMixin), reset=reset,
         )  # fmt: skip
         rows = rows.toarray() if hasattr(rows, "toarray") else rows
         if labels.ndim == 2 and labels.shape[1] == 1:
             labels = column_or_1d(labels, warn=True)
+        weights = None
         if sample_weight is not None:
-            sample_weight = check_weights(_check_sample_weight(sample_weight, rows, dtype=rows.dtype), len(labels))
+            weights = check_weights(_check_sample_weight(sample_weight, rows, dtype=rows.dtype), len(labels))
         targets = self._targets(labels, classes)
-        return rows, targets.reshape(len(targets), -1).astype(rows.dtype), sample_weight
+        weights = self._weights(labels, weights, classes)
+        weights = None if weights is None else weights.astype(rows.dtype)
+        return rows, targets.reshape(len(targets), -1).astype(rows.dtype), weights
+
+    def _weights(self, labels: Array, weights: Array | None, classes: Classes) -> Array | None:
+        """Return the weights of the rows, those of their classes included."""
+        return weights
 
     def _begin(self, X: Array, Y: Array) -> None:
         """Make the network and its start, and forget what an earlier fit left."""
         self._random = check_random_state(self.random_state)
         self.network_: Network = self._asked_for(X, Y)
-        self.theta_ = options.start_weights(self, self.network_, self._random, X.dtype)
+        self.theta_ = architecture.start_weights(self, self.network_, self._random, X.dtype)
+        self.state_ = self.network_.init_state(X.dtype)
         self.out_activation_ = {"sigmoid": "logistic"}.get(
             self.network_.output_activation, self.network_.output_activation
         )
-        self.n_outputs_, self.n_layers_ = self.network_.n_outputs, len(self.network_.layers) + 1
+        self.n_outputs_, self.n_layers_ = self.network_.n_outputs, len(self.coefs_) + 1
         self.t_ = 0
         self._memory: tuple[object, RuleState | None] = (None, None)
         self.loss_curve_: list[float] = []
@@ -100,7 +116,7 @@ class MLP(BaseEstimator):
 
     def _asked_for(self, X: Array, Y: Array) -> Network:
         """Return the network that the arguments describe."""
-        return options.make_network(self, X.shape[1], Y.shape[1], self._output(Y))
+        return architecture.make_network(self, X.shape[1], Y.shape[1], self._output(Y))
 
     @available_if(_has_partial_fit)
     def partial_fit(
@@ -132,23 +148,42 @@ class MLP(BaseEstimator):
             fitting.keep(self, plan, run)
         return self
 
+    # ---- looking inside -------------------------------------------------------------------------------------------
+
     @property
     def coefs_(self) -> list[Array]:
         """The weight matrices (n_in, n_out), layer by layer: views of `theta_`."""
         check_is_fitted(self, "theta_")
-        return [layer["W"] for layer in self.network_.split(self.theta_)]
+        return [layer["W"] for layer in self.network_.split(self.theta_) if "W" in layer]
 
     @property
     def intercepts_(self) -> list[Array]:
         """The biases (n_out,), layer by layer: views of `theta_`."""
         check_is_fitted(self, "theta_")
-        return [layer["b"] for layer in self.network_.split(self.theta_)]
+        return [layer["b"] for layer in self.network_.split(self.theta_) if "b" in layer]
 
-    def _outputs(self, X: npt.ArrayLike) -> Array:
+    def activations(self, X: npt.ArrayLike, layer: int) -> Array:
+        """Return the activations (m, units) of a layer, as in a prediction.
+
+        Layers are counted as in `coefs_`: 1 is the first hidden layer, `n_layers_ - 1` (or -1) the output, 0 the input.
+        A layer's activation comes before its normalisation.
+
+        Raises GlassnetError where there is no such layer.
+        """
+        trace = self._trace(X)
+        dense = [0, *(l for l, one in enumerate(self.network_.layers, 1) if isinstance(one, Dense))]
+        if isinstance(layer, bool) or not isinstance(layer, int | np.integer) or not -len(dense) <= layer < len(dense):
+            raise fault("layer", f"a whole number from 0 (the input) to {len(dense) - 1} (the output)", repr(layer))
+        return np.asarray(trace.a[dense[layer]])
+
+    def _trace(self, X: npt.ArrayLike) -> Trace:
         check_is_fitted(self, "theta_")
         rows = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
         rows = rows.toarray() if hasattr(rows, "toarray") else rows
-        return get_engine(self.engine).forward(self.network_, self.theta_, rows, None, PREDICT).output
+        return get_engine(self.engine).forward(self.network_, self.theta_, rows, self.state_, PREDICT)
+
+    def _outputs(self, X: npt.ArrayLike) -> Array:
+        return self._trace(X).output
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "theta_")

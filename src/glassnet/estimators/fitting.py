@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,9 +21,11 @@ from sklearn.model_selection import train_test_split
 
 from glassnet import solvers, training
 from glassnet.arrays import Array
-from glassnet.callbacks import Progress
+from glassnet.callbacks import Progress, TimeBudget
+from glassnet.engines.threads import limited_blas
 from glassnet.errors import GlassnetError, fault
 from glassnet.estimators import options
+from glassnet.estimators.watching import Measure, Watching, scorer_of, with_columns
 from glassnet.history import Run
 from glassnet.objective import Objective
 
@@ -47,6 +50,7 @@ def plan_fit(
     *,
     X_val: npt.ArrayLike | None = None,
     y_val: npt.ArrayLike | None = None,
+    sample_weight_val: npt.ArrayLike | None = None,
 ) -> dict[str, Any]:
     """Return the arguments of `train` for this fit, after all checks; the model has its network and its start then.
 
@@ -61,13 +65,14 @@ def plan_fit(
     """
     if options.is_full_batch(model):
         raise fault("solver", "a rule that takes batches, such as 'adam'", repr(model.solver), "Call fit instead.")
-    return plan_batches(model, begin_fit(model, X, y, sample_weight, X_val=X_val, y_val=y_val), int(model.max_iter))
+    rows = begin_fit(model, X, y, sample_weight, X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
+    return plan_batches(model, rows, int(model.max_iter))
 
 
 def finish_fit(model: Any, plan: Mapping[str, Any], run: Run) -> None:
     """Store what the run of a plan has left as attributes, and warn where it did not end by itself."""
     keep(model, plan, run)
-    _warn(model, run)
+    _warn(model, run, plan["callbacks"][0].ended_by_user)
 
 
 def begin_fit(
@@ -78,9 +83,11 @@ def begin_fit(
     *,
     X_val: npt.ArrayLike | None = None,
     y_val: npt.ArrayLike | None = None,
+    sample_weight_val: npt.ArrayLike | None = None,
 ) -> Rows:
     """Check arguments and data, and give the model its network and start; return the rows to learn from."""
     options.check_options(model)
+    options.say_which_wins(model, X_val is not None)
     reset = not (model.warm_start and hasattr(model, "network_"))
     rows, targets, weights = model._read(X, y, sample_weight, reset=reset, classes="new" if reset else "same")
     if reset:
@@ -88,49 +95,50 @@ def begin_fit(
     elif model._asked_for(rows, targets) != model.network_:
         remedy = "Leave hidden_layer_sizes and activation as they were, or fit a clone."
         raise fault("the network of a warm start", f"as before, {model.network_.sizes}", "another one", remedy)
-    return Rows(rows, targets, weights, _read_held_out(model, X_val, y_val))
+    return Rows(rows, targets, weights, _read_held_out(model, X_val, y_val, sample_weight_val))
 
 
-def _read_held_out(model: Any, X_val: npt.ArrayLike | None, y_val: npt.ArrayLike | None) -> tuple[Array, ...] | None:
+def _read_held_out(
+    model: Any, X_val: npt.ArrayLike | None, y_val: npt.ArrayLike | None, weights: npt.ArrayLike | None
+) -> tuple[Array, ...] | None:
     if (X_val is None) != (y_val is None):
         raise GlassnetError("X_val and y_val must be given together, received only one of them.")
     if X_val is None or y_val is None:
+        if weights is not None:
+            raise GlassnetError("sample_weight_val needs the rows that it weighs: X_val and y_val are missing.")
         return None
-    if options.is_full_batch(model):
-        raise fault("X_val", f"left out with the solver {model.solver!r}", "rows", "Rules such as 'adam' take it.")
-    held_out: tuple[Array, ...] = model._read(X_val, y_val, None, reset=False, classes="known")[:2]
-    return held_out
+    X, Y, w = model._read(X_val, y_val, weights, reset=False, classes="known")
+    return (X, Y) if w is None else (X, Y, w)
 
 
-def run_fit(model: Any, rows: Rows) -> tuple[dict[str, Any], Run]:
-    """Train, and return the plan beside its run."""
+def run_fit(model: Any, rows: Rows, users: tuple[object, ...] = ()) -> tuple[dict[str, Any], Run]:
+    """Train, asking the callbacks of the caller too, and return the plan beside its run."""
     if options.is_full_batch(model):
-        plan = _plan_solver(model, rows)
-        return plan, solvers.minimize(**plan)
-    plan = plan_batches(model, rows, int(model.max_iter))
+        plan = _plan_solver(model, rows, users)
+        with limited_blas(model.n_threads):
+            return plan, solvers.minimize(**plan)
+    plan = plan_batches(model, rows, int(model.max_iter), users)
     return plan, training.train(**plan)
 
 
+# ---- plans --------------------------------------------------------------------------------------------------------
+
+
 def _objective(model: Any, rows: Rows) -> Objective:
-    """alpha / n_samples (or the sum of the weights) is l2: the penalty does not depend on the batch."""
+    """alpha / n_samples (or the sum of the weights) is l2, and so is l1: penalties do not depend on the batch."""
     total = float(len(rows.X) if rows.weights is None else rows.weights.sum())
-    return Objective(model.network_, model._loss(), l2=float(model.alpha) / total, engine=model.engine)
+    penalties = {"l1": float(model.l1) / total, "l2": float(model.alpha) / total}
+    return Objective(model.network_, model._loss(), **penalties, engine=model.engine)
 
 
-def plan_batches(model: Any, rows: Rows, epochs: int) -> dict[str, Any]:
+def plan_batches(model: Any, rows: Rows, epochs: int, users: tuple[object, ...] = ()) -> dict[str, Any]:
     """Return the arguments of `train` for so many epochs."""
     objective = _objective(model, rows)
-    if model.early_stopping and rows.held_out is None:
-        rows = _split(model, rows)
-    metrics: dict[str, training.Metric] = {}
-    if rows.held_out is not None:
-        held_weights = rows.held_out[2] if len(rows.held_out) == 3 else None
-        metrics[model._metric] = lambda outputs, targets: model._score_outputs(outputs, targets, held_weights)
-    score = f"validation_{model._metric}"
-    monitor = score if model.early_stopping else "loss"
+    rows = _with_held_out(model, rows)
+    own_metric = rows.held_out is not None and model.scoring is None
     batch_size = options.batch_size_of(model, len(rows.X))
     adaptive = model.solver == "sgd" and model.learning_rate == "adaptive"
-    stop = options.NoImprovement(float(model.tol), float(model.n_iter_no_change), adaptive, monitor)
+    stop = options.NoImprovement(float(model.tol), float(model.n_iter_no_change), adaptive, _monitor(model))
     return {
         "objective": objective,
         "theta": model.theta_,
@@ -141,20 +149,25 @@ def plan_batches(model: Any, rows: Rows, epochs: int) -> dict[str, Any]:
         "batch_size": batch_size,
         "sample_weight": rows.weights,
         "validation": rows.held_out,
-        "metrics": metrics,
-        "callbacks": [stop, *([Progress(show=(score,))] if model.verbose else [])],
+        "metrics": _metrics(model, rows) if own_metric else {},
+        "callbacks": [_watching(model, [stop], users, _measure_scorer(model, rows))],
         "sampling": "shuffle" if model.shuffle else "sequential",
+        "state": model.state_,
         "rule_state": model._memory[1] if model._memory[0] == _rule_kind(model) else None,
         "rng": int(model._random.randint(2**31 - 1)),
+        "n_threads": model.n_threads,
     }
 
 
-def _plan_solver(model: Any, rows: Rows) -> dict[str, Any]:
-    """Return the arguments of `minimize`."""
+def _plan_solver(model: Any, rows: Rows, users: tuple[object, ...]) -> dict[str, Any]:
+    """Return the arguments of `minimize`, with held-out rows measured in each iteration."""
+    objective = _objective(model, rows)
+    rows = _with_held_out(model, rows)
+    ends: list[object] = [options.FlatLoss(float(model.tol))]
     if model.early_stopping:
-        raise fault("early_stopping", f"False with the solver {model.solver!r}", True, "Use 'adam' or 'sgd'.")
+        ends.append(options.NoImprovement(float(model.tol), float(model.n_iter_no_change), monitor=_monitor(model)))
     return {
-        "objective": _objective(model, rows),
+        "objective": objective,
         "theta": model.theta_,
         "X": rows.X,
         "Y": rows.Y,
@@ -163,8 +176,15 @@ def _plan_solver(model: Any, rows: Rows) -> dict[str, Any]:
         "max_iter": int(model.max_iter),
         "max_evaluations": int(model.max_fun),
         "tolerance": float(model.tol),
-        "callbacks": [options.FlatLoss(float(model.tol)), *([Progress()] if model.verbose else [])],
+        "callbacks": [_watching(model, ends, users, _measure_all(model, rows, objective))],
     }
+
+
+def _watching(model: Any, ends: list[object], users: tuple[object, ...], measure: Measure | None) -> Watching:
+    own = [*ends, *([] if model.time_budget is None else [TimeBudget(float(model.time_budget))])]
+    if model.verbose:
+        own.append(Progress(show=(_score_name(model),)))
+    return Watching(own, (*(model.callbacks or ()), *users), measure)
 
 
 def _rule_kind(model: Any) -> object:
@@ -172,8 +192,47 @@ def _rule_kind(model: Any) -> object:
     return model.solver, model.momentum > 0
 
 
-def _split(model: Any, rows: Rows) -> Rows:
-    """Set `validation_fraction` of the rows aside, classes in their proportions."""
+# ---- held-out rows ------------------------------------------------------------------------------------------------
+
+
+def _score_name(model: Any) -> str:
+    """Return the column of the history that early stopping watches."""
+    if model.scoring is None:
+        return f"validation_{model._metric}"
+    return f"validation_{model.scoring}" if isinstance(model.scoring, str) else "validation_score"
+
+
+def _monitor(model: Any) -> str:
+    return _score_name(model) if model.early_stopping else "loss"
+
+
+def _metrics(model: Any, rows: Rows) -> dict[str, training.Metric]:
+    weights = rows.held_out[2] if rows.held_out is not None and len(rows.held_out) == 3 else None
+    return {model._metric: lambda outputs, targets: model._score_outputs(outputs, targets, weights)}
+
+
+def _measure_scorer(model: Any, rows: Rows) -> Measure | None:
+    """Return what `scoring` measures of the held-out rows, "loss" excepted, which every run measures."""
+    if rows.held_out is None or model.scoring in (None, "loss"):
+        return None
+    X, Y, *weights = rows.held_out
+    return scorer_of(model, X, model._labels_of(Y), weights[0] if weights else None)
+
+
+def _measure_all(model: Any, rows: Rows, objective: Objective) -> Measure | None:
+    """Return what a solver does not measure itself: the loss and the score of the held-out rows."""
+    if rows.held_out is None:
+        return None
+    metrics = _metrics(model, rows) if model.scoring is None else {}
+    probe = training.Probe(objective, objective.check(*rows.held_out, stacks=False), "validation_", metrics)
+    scorer = _measure_scorer(model, rows)
+    return lambda record: {**probe.scores(record.theta, record.state), **(scorer(record) if scorer else {})}
+
+
+def _with_held_out(model: Any, rows: Rows) -> Rows:
+    """Set `validation_fraction` of the rows aside where early stopping has none, classes in their proportions."""
+    if not model.early_stopping or rows.held_out is not None:
+        return rows
     X, Y, weights, _ = rows
     everyone = np.ones(len(X), X.dtype) if weights is None else weights
     X, X_val, Y, Y_val, w, w_val = train_test_split(
@@ -186,9 +245,13 @@ def _split(model: Any, rows: Rows) -> Rows:
     return Rows(X, Y, w, (X_val, Y_val, w_val))
 
 
+# ---- after the run ------------------------------------------------------------------------------------------------
+
+
 def keep(model: Any, plan: Mapping[str, Any], run: Run) -> None:
     """Turn a run into attributes."""
-    model.theta_ = run.theta
+    run = replace(run, history=with_columns(run.history, plan["callbacks"][0].scores))
+    model.theta_, model.state_ = run.theta, run.state
     model._memory = (_rule_kind(model), run.rule_state)
     model.status_, model.stop_reason_, model.history_ = run.status, run.reason, run.history
     rows = [row for row in run.history if row["epoch"] > 0]
@@ -197,18 +260,19 @@ def keep(model: Any, plan: Mapping[str, Any], run: Run) -> None:
     model.loss_ = run.loss
     model.loss_curve_ += [row["loss"] for row in rows]
     if model.early_stopping and model.validation_scores_ is not None:
-        model.validation_scores_ += [row[f"validation_{model._metric}"] for row in rows]
+        sign = -1.0 if model.scoring == "loss" else 1.0  # a score: the larger, the better
+        model.validation_scores_ += [sign * row[_score_name(model)] for row in rows]
         model.best_validation_score_ = max(model.validation_scores_, default=None)
         model.best_loss_ = None
     else:
         model.best_loss_ = min(model.loss_curve_, default=np.inf)
 
 
-def _warn(model: Any, run: Run) -> None:
-    """Warn of a run that did not end by itself."""
+def _warn(model: Any, run: Run, ended_by_user: bool) -> None:
+    """Warn of a run that did not end by itself, nor by the wish of a callback."""
     if run.status == "diverged":
         text = f"The fit diverged: {run.reason} The last good weights are kept."
-    elif run.status == "stopped":
+    elif run.status == "stopped" and not ended_by_user:
         text = f"Training {run.reason}; the weights of the last whole epoch are kept."
     elif run.status == "completed":
         what, name = ("iterations", "max_iter") if model.n_iter_ >= model.max_iter else ("evaluations", "max_fun")
