@@ -18,6 +18,7 @@ from glassnet.arrays import Array, check_weights
 from glassnet.engines import get_engine
 from glassnet.errors import GlassnetError, fault
 from glassnet.estimators import architecture, fitting, options
+from glassnet.estimators.bridge import Bridge
 from glassnet.history import Run
 from glassnet.layers import Dense
 from glassnet.network import PREDICT, Network, Trace
@@ -64,9 +65,15 @@ class MLP(CallbackSupportMixin, BaseEstimator):
         rows = fitting.begin_fit(
             self, X, y, sample_weight, X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val
         )
-        plan, run = fitting.run_fit(self, rows)
+        context = self._init_callback_context(max_subtasks=int(self.max_iter) + 1)
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        data = {"X": X, "y": y, "metadata": metadata}
+        context.call_on_fit_task_begin(estimator=self, **data)
+        bridges = (Bridge(self, context, data),) if getattr(self, "_skl_callbacks", None) else ()
+        plan, run = fitting.run_fit(self, rows, bridges)
         self._say_estimate(run)
         fitting.finish_fit(self, plan, run)
+        context.call_on_fit_task_end(estimator=self, **data, reconstruction_attributes={})
         return self
 
     def _say_estimate(self, run: Run) -> None:
