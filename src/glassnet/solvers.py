@@ -140,10 +140,11 @@ class _Watch:
         self.best: tuple[float, Array] = (np.inf, start)
 
     def value_and_grad(self, theta: Array) -> tuple[float, Array]:
-        self.evaluations += 1
-        J, grad, _ = self.objective.evaluate(theta, *self.data, None, Mode(training=True))
-        self.last = theta.copy(), float(J), grad
-        return self.scale * float(J), self.scale * grad
+        if self.last is None or not np.array_equal(self.last[0], theta):  # SciPy begins with the start once more
+            self.evaluations += 1
+            J, grad, _ = self.objective.evaluate(theta, *self.data, None, Mode(training=True))
+            self.last = theta.copy(), float(J), grad
+        return self.scale * self.last[1], self.scale * self.last[2]
 
     def hessian_product(self, theta: Array, direction: Array) -> Array:
         return self.scale * self.objective.curvature(theta, direction, *self.data, Mode(training=True))
@@ -155,8 +156,7 @@ class _Watch:
 
     def after_iteration(self, theta: Array) -> None:
         """Record a row, ask the callbacks, test the gradient."""
-        if self.last is None or not np.array_equal(self.last[0], theta):
-            self.value_and_grad(theta)
+        self.value_and_grad(theta)
         assert self.last is not None
         _, J, grad = self.last
         if self.best[0] >= J:

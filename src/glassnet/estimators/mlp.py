@@ -201,9 +201,9 @@ class MLPRegressor(RegressorMixin, MLP):
 
     `loss` is any loss of the library by name ("squared_error", which is half the square, "quantile", "poisson", ...),
     with options ({"name": "quantile", "q": 0.9}), as a record, or a pair (value, slope) of your own. It is averaged
-    over the outputs, as in scikit-learn. `output_activation` None is the one that the loss belongs to: exp for
-    "poisson" and "gamma", the identity for losses of real numbers. `scoring` None is R2. All else is as in
-    `MLPClassifier`.
+    over the outputs, as in scikit-learn, but "poisson" is added up, as there. `output_activation` None is the one that
+    the loss belongs to: exp for "poisson" and "gamma", the identity for losses of real numbers. `scoring` None is R2.
+    All else is as in `MLPClassifier`.
 
     >>> X = np.linspace(-1, 1, 50)[:, None]
     >>> model = MLPRegressor(hidden_layer_sizes=(10,), solver="lbfgs", random_state=0).fit(X, X.ravel() ** 2)
@@ -274,7 +274,8 @@ class MLPRegressor(RegressorMixin, MLP):
 
     def _loss(self) -> losses.Loss:
         loss = losses.get(self.loss)
-        return loss if loss.domain == "simplex" else losses.scaled(loss, 1.0 / self.n_outputs_)
+        summed = loss.domain == "simplex" or loss.name == "poisson"  # scikit-learn adds up the Poisson losses
+        return loss if summed else losses.scaled(loss, 1.0 / self.n_outputs_)
 
     def _score_outputs(self, outputs: Array, Y: Array, weights: Array | None) -> float:
         return float(r2_score(Y, outputs, sample_weight=weights)) if np.isfinite(outputs).all() else float("nan")
