@@ -95,7 +95,7 @@ def test_activations(data: str, activation: str) -> None:
 
 
 @both_ways
-@pytest.mark.parametrize("setting", ["adam", "sgd", "invscaling"])
+@pytest.mark.parametrize("setting", ["adam", "adam, all rows", "sgd", "invscaling", "adaptive"])
 @pytest.mark.parametrize("data", list(DATA))
 def test_the_compiled_engine(data: str, setting: str) -> None:
     one, other, X, y = pair(data, **SETTINGS[setting])

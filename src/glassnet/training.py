@@ -278,12 +278,15 @@ def _run(
         while len(table) < epochs:
             if stop():
                 raise KeyboardInterrupt
-            done = loop.advance(epochs - len(table) if alone else 1)
+            ahead = epochs if alone else 1 if probe.measures else min(watcher.patience() for watcher in watchers)
+            done = loop.advance(int(max(1, min(ahead, epochs - len(table)))))
             table.add(done, loop.rate_factor, perf_counter() - clock)
             if (trouble := loop.trouble()) is not None:
                 ending = Request("diverged", f"epoch {len(table) + 1}: {trouble}. {SLOWER}")
                 break
             if not alone:
+                for watcher in watchers if len(done) > 1 else ():
+                    watcher.hear(done[:-1, 0].tolist())
                 theta, state = loop.kept()
                 record = table.record(theta, state, probe.scores(theta, state))
                 if (request := _ask(watchers, record, loop)) is not None:

@@ -111,7 +111,7 @@ class MLP(CallbackSupportMixin, BaseEstimator):
         self.network_: Network = self._asked_for(X, Y)
         self.theta_ = architecture.start_weights(self, self.network_, self._random, X.dtype)
         assigned = self.__dict__.pop("_given", {})
-        if given:
+        if given and assigned:
             self.theta_ = given_weights(self.network_, self.theta_, assigned)
         self.state_ = self.network_.init_state(X.dtype)
         self.out_activation_ = {"sigmoid": "logistic"}.get(

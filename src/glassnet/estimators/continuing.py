@@ -111,7 +111,16 @@ class NoImprovement:
                 "converged", f"{self.monitor} did not improve by more than {self.tol:g} in {self.patience:g} epochs"
             )
 
-        return Watcher(after_epoch, lambda: Request(theta=kept[0][0], state=kept[0][1]) if kept else None)
+        def hear(losses: Sequence[float]) -> None:
+            for loss in losses:
+                now[0] = self.after(now[0], loss, 0.0)
+
+        return Watcher(
+            after_epoch,
+            lambda: Request(theta=kept[0][0], state=kept[0][1]) if kept else None,
+            lambda: self.patience + 1 - now[0].waited if self.monitor == "loss" else 1,
+            hear,
+        )
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from inspect import signature
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -79,8 +80,9 @@ def _check_callbacks(callbacks: Any) -> None:
 
 def say_which_wins(model: Any, held_out: bool) -> None:
     """Warn where arguments that were set on purpose are not read, because others stand in their place."""
-    usual = {name: parameter.default for name, parameter in signature(type(model)).parameters.items()}
-    changed = {name for name, value in usual.items() if not _same(getattr(model, name), value)}
+    changed = {
+        name for name, value in _usual(cast(Hashable, type(model))).items() if not _same(getattr(model, name), value)
+    }
     if held_out and model.early_stopping and "validation_fraction" in changed:
         _not_read("validation_fraction", "X_val and y_val win: they decide when to stop, and all rows of X are learned")
     if not isinstance(model.solver, str):
@@ -89,6 +91,11 @@ def say_which_wins(model: Any, held_out: bool) -> None:
                 _not_read(name, "the rule given as solver wins, with its own options")
     if model.scoring is not None and not model.early_stopping and not held_out:
         _not_read("scoring", "nothing is held out without early_stopping=True or X_val")
+
+
+@cache
+def _usual(kind: Hashable) -> Mapping[str, object]:
+    return {name: parameter.default for name, parameter in signature(cast(type, kind)).parameters.items()}
 
 
 def _same(value: object, usual: object) -> bool:

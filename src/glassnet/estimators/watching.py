@@ -59,7 +59,14 @@ class Watching:
             wishes = [wish for watcher in watchers if (wish := watcher.at_end()) is not None]
             return next((wish for wish in reversed(wishes) if wish.theta is not None), None)
 
-        return Watcher(after_epoch, at_end)
+        def patience() -> float:
+            return 1 if self.measure is not None else min(watcher.patience() for watcher in watchers)
+
+        def hear(losses: Sequence[float]) -> None:
+            for watcher in watchers:
+                watcher.hear(losses)
+
+        return Watcher(after_epoch, at_end, patience, hear)
 
 
 def with_columns(history: History, scores: Mapping[str, Sequence[float]]) -> History:
