@@ -50,10 +50,12 @@ class Watching:
                 record = replace(record, scores={**record.scores, **measured})
             answers = [watcher.after_epoch(record) for watcher in watchers]
             wishes = [(i, wish) for i, wish in enumerate(answers) if wish is not None]
+            if not wishes:
+                return None
             number, end = next(((i, wish) for i, wish in wishes if wish.stop is not None), (0, Request()))
             self.ended_by_user = end.stop is not None and number >= len(self.own)
             factor = float(np.prod([wish.rate_factor for _, wish in wishes]))
-            return replace(end, rate_factor=factor) if wishes else None
+            return replace(end, rate_factor=factor)
 
         def at_end() -> Request | None:
             wishes = [wish for watcher in watchers if (wish := watcher.at_end()) is not None]
