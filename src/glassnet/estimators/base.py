@@ -20,6 +20,7 @@ from glassnet.errors import GlassnetError, fault
 from glassnet.estimators import architecture, fitting, options
 from glassnet.estimators.bridge import Bridge
 from glassnet.estimators.continuing import FRESH
+from glassnet.estimators.showing import Summary, notebook_view, summarise
 from glassnet.estimators.weights import Views, given_weights
 from glassnet.history import Run
 from glassnet.layers import Dense
@@ -210,6 +211,14 @@ class MLP(CallbackSupportMixin, BaseEstimator):
         if isinstance(layer, bool) or not isinstance(layer, int | np.integer) or not -len(dense) <= layer < len(dense):
             raise fault("layer", f"a whole number from 0 (the input) to {len(dense) - 1} (the output)", repr(layer))
         return np.asarray(trace.a[dense[layer]])
+
+    def summary(self) -> Summary:
+        """Return what the network is, layer by layer, and how its fit ended; it prints as a table."""
+        check_is_fitted(self, "theta_")
+        return summarise(self)
+
+    def _html_repr(self) -> str:
+        return notebook_view(self)
 
     def _trace(self, X: npt.ArrayLike) -> Trace:
         check_is_fitted(self, "theta_")
