@@ -264,6 +264,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
 # --- pipelines -------------------------------------------------------------------------------------
 
 TRUSTED: tuple[str, ...] = (
+    "glassnet.estimators.continuing.Memory",
     "glassnet.estimators.mlp.MLPClassifier",
     "glassnet.estimators.mlp.MLPRegressor",
     "glassnet.history.Columns",

@@ -22,17 +22,17 @@ import numpy.typing as npt
 from glassnet import optimizers
 from glassnet.arrays import Array, Seed, check_count, read_only
 from glassnet.callbacks import Request, Watcher, start_all
-from glassnet.errors import choose, fault
+from glassnet.errors import fault
 from glassnet.history import COLUMNS, Columns, EpochRecord, History, Run
 from glassnet.layers import BatchNorm, Mode
 from glassnet.network import Network
 from glassnet.objective import Objective
 from glassnet.optimizers import Rule, RuleState
-from glassnet.sampling import SAMPLINGS, Batches, Sampling
+from glassnet.sampling import Batches, Sampling, drawing
 from glassnet.schedules import Constant, as_schedule
 from glassnet.stepping import Data, EpochLoop, Setting, Start, begin
 
-__all__ = ["Metric", "Prepared", "Sampling", "prepare", "train"]
+__all__ = ["Metric", "Prepared", "Probe", "Sampling", "prepare", "train"]
 
 Metric = Callable[[Array, Array], float]
 """(outputs (m, k), targets (m, k)) -> a score."""
@@ -68,7 +68,8 @@ def train(
     batch_size     rows a step; `m` or more gives full-batch descent
     sampling       "shuffle": every row once an epoch, in a new order each time; "sequential": in the given order;
                    "bootstrap": rows drawn with replacement; "batches": the rows are cut into fixed batches (a last one
-                   that they do not fill is left out), and whole batches are drawn with replacement
+                   that they do not fill is left out), and whole batches are drawn with replacement; or a function
+                   of your own: (m, batch_size, rng) -> the rows (m,) of an epoch in turn
     drop_last      leave out a last batch that is smaller than the others
     validation     (X, Y) or (X, Y, sample_weight) of held-out rows: gives "validation_loss" (the data term alone) and
                    "validation_<metric>"; without it, metrics are measured on the training rows
@@ -136,8 +137,7 @@ def prepare(
     held_out = None if validation is None else objective.check(*validation, stacks=False)
     if average is not None and not 0 < average < 1:
         raise fault("average", "a decay between 0 and 1", average)
-    draw = choose("sampling", sampling, SAMPLINGS)
-    batches = Batches(len(X), check_count("batch_size", batch_size), draw, drop_last)
+    batches = Batches(len(X), check_count("batch_size", batch_size), drawing(sampling), drop_last)
     _check_batch_norm(objective.net, batches)
     check_count("epochs", epochs)
     if n_threads is not None:
@@ -148,7 +148,7 @@ def prepare(
     data = X, Y.astype(T, copy=False), None if weights is None else weights.astype(T, copy=False)
     schedule = as_schedule(rule.learning_rate)
     setting = Setting(objective, rule, schedule, data, batches, order, noise, epochs, average, n_threads)
-    probe = _Probe(objective, held_out or data, "" if held_out is None else "validation_", metrics or {})
+    probe = Probe(objective, held_out or data, "" if held_out is None else "validation_", metrics or {})
     return Prepared(setting, start, probe, start_all(callbacks))
 
 
@@ -158,7 +158,7 @@ class Prepared:
 
     setting: Setting
     start: Start
-    probe: _Probe
+    probe: Probe
     watchers: tuple[Watcher, ...]
 
     def alongside(self, runs: int) -> Prepared:
@@ -267,7 +267,7 @@ class _Table:
 
 
 def _run(
-    loop: EpochLoop, setting: Setting, probe: _Probe, watchers: tuple[Watcher, ...], stop: Callable[[], bool]
+    loop: EpochLoop, setting: Setting, probe: Probe, watchers: tuple[Watcher, ...], stop: Callable[[], bool]
 ) -> Run:
     epochs = setting.epochs
     clock, table = perf_counter(), _Table(setting, loop.updates, epochs)
@@ -278,12 +278,15 @@ def _run(
         while len(table) < epochs:
             if stop():
                 raise KeyboardInterrupt
-            done = loop.advance(epochs - len(table) if alone else 1)
+            ahead = epochs if alone else 1 if probe.measures else min(watcher.patience() for watcher in watchers)
+            done = loop.advance(int(max(1, min(ahead, epochs - len(table)))))
             table.add(done, loop.rate_factor, perf_counter() - clock)
             if (trouble := loop.trouble()) is not None:
                 ending = Request("diverged", f"epoch {len(table) + 1}: {trouble}. {SLOWER}")
                 break
             if not alone:
+                for watcher in watchers if len(done) > 1 else ():
+                    watcher.hear(done[:-1, 0].tolist())
                 theta, state = loop.kept()
                 record = table.record(theta, state, probe.scores(theta, state))
                 if (request := _ask(watchers, record, loop)) is not None:
@@ -327,7 +330,7 @@ def _ask(watchers: tuple[Watcher, ...], record: EpochRecord, loop: EpochLoop) ->
 
 
 @dataclass(frozen=True)
-class _Probe:
+class Probe:
     """What is measured after each epoch: the held-out rows, or the training rows where metrics are asked for."""
 
     objective: Objective
@@ -341,6 +344,7 @@ class _Probe:
         return bool(self.prefix or self.metrics)
 
     def scores(self, theta: Array, state: Array) -> dict[str, float]:
+        """Return the scores of theta (P,) with BatchNorm's statistics (Q,)."""
         if not self.measures:
             return {}
         X, Y, weights = self.data
