@@ -29,7 +29,7 @@ from glassnet.estimators.watching import Measure, Watching, scorer_of, with_colu
 from glassnet.history import Run
 from glassnet.objective import Objective
 
-__all__ = ["Rows", "begin_fit", "finish_fit", "keep", "plan_batches", "plan_fit", "run_fit"]
+__all__ = ["Rows", "begin_fit", "complaint", "finish_fit", "keep", "plan_batches", "plan_fit", "run_fit"]
 
 
 class Rows(NamedTuple):
@@ -72,7 +72,8 @@ def plan_fit(
 def finish_fit(model: Any, plan: Mapping[str, Any], run: Run) -> None:
     """Store what the run of a plan has left as attributes, and warn where it did not end by itself."""
     keep(model, plan, run)
-    _warn(model, run, plan["callbacks"][0].ended_by_user)
+    if text := complaint(model, plan, run):
+        warnings.warn(text, ConvergenceWarning, stacklevel=3)
 
 
 def begin_fit(
@@ -268,16 +269,14 @@ def keep(model: Any, plan: Mapping[str, Any], run: Run) -> None:
         model.best_loss_ = min(model.loss_curve_, default=np.inf)
 
 
-def _warn(model: Any, run: Run, ended_by_user: bool) -> None:
-    """Warn of a run that did not end by itself, nor by the wish of a callback."""
+def complaint(model: Any, plan: Mapping[str, Any], run: Run) -> str:
+    """Return what to warn of where a run did not end by itself, nor by the wish of a callback; else nothing."""
     if run.status == "diverged":
-        text = f"The fit diverged: {run.reason} The last good weights are kept."
-    elif run.status == "stopped" and not ended_by_user:
-        text = f"Training {run.reason}; the weights of the last whole epoch are kept."
-    elif run.status == "completed":
+        return f"The fit diverged: {run.reason} The last good weights are kept."
+    if run.status == "stopped" and not plan["callbacks"][0].ended_by_user:
+        return f"Training {run.reason}; the weights of the last whole epoch are kept."
+    if run.status == "completed":
         what, name = ("iterations", "max_iter") if model.n_iter_ >= model.max_iter else ("evaluations", "max_fun")
         limit = f"Maximum {what} ({getattr(model, name)}) reached"
-        text = f"{limit} and the optimization hasn't converged yet. Raise {name} or tol."
-    else:
-        return
-    warnings.warn(text, ConvergenceWarning, stacklevel=4)
+        return f"{limit} and the optimization hasn't converged yet. Raise {name} or tol."
+    return ""
