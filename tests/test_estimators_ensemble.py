@@ -101,12 +101,12 @@ def test_bootstrap_draws_rows() -> None:
     X = X_iris[:, :2]
     same = Ensemble(linear, 3, random_state=0).fit(X, y)
     assert same.predict_proba(X, return_std=True)[1].max() < 1e-3
-    drawn = Ensemble(linear, 100, bootstrap=True, random_state=0).fit(X, y)
+    drawn = Ensemble(linear, 60, bootstrap=True, random_state=0).fit(X, y)
     spread = drawn.predict_proba(X, return_std=True)[1]
     rng = np.random.default_rng(0)
-    rows = [rng.integers(0, 150, 150) for _ in range(100)]
+    rows = [rng.integers(0, 150, 150) for _ in range(60)]
     witness = [LogisticRegression(C=1.0).fit(X[i], y[i]).predict_proba(X) for i in rows]
-    np.testing.assert_allclose(spread.mean(), np.std(witness, axis=0).mean(), rtol=0.15)
+    np.testing.assert_allclose(spread.mean(), np.std(witness, axis=0).mean(), rtol=0.2)
     weighted = Ensemble(linear, 3, bootstrap=True, random_state=0).fit(X, y, np.where(y == 1, 5.0, 1.0))
     assert weighted.predict_proba(X)[:, 1].mean() > drawn.predict_proba(X)[:, 1].mean() + 0.1
 
