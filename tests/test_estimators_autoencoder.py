@@ -29,7 +29,7 @@ SMALL: dict[str, Any] = {"hidden_layer_sizes": (6, 2, 5), "activation": "tanh", 
 SMALL |= {"learning_rate_init": 0.01, "max_iter": 2000, "tol": 1e-3}
 
 
-@parametrize_with_checks([Autoencoder((3,), learning_rate_init=0.02, max_iter=3000, tol=1e-3)])
+@parametrize_with_checks([Autoencoder((3,), learning_rate_init=0.02, max_iter=3000, tol=1e-3, random_state=0)])
 def test_check_estimator(estimator: Any, check: Any) -> None:
     check(estimator)
 

@@ -73,7 +73,7 @@ def finish_fit(model: Any, plan: Mapping[str, Any], run: Run) -> None:
     """Store what the run of a plan has left as attributes, and warn where it did not end by itself."""
     keep(model, plan, run)
     if text := complaint(model, plan, run):
-        warnings.warn(text, ConvergenceWarning, stacklevel=3)
+        warnings.warn(text, ConvergenceWarning, stacklevel=4)  # the caller of fit, which has a wrapper
 
 
 def begin_fit(
