@@ -33,7 +33,7 @@ def stopped_by_hand(scores: Any, tol: float, patience: int) -> tuple[int, int]:
     raise AssertionError("never stopped")
 
 
-@pytest.mark.parametrize("solver", list(SOLVERS))
+@pytest.mark.parametrize("solver", [name for name in SOLVERS if name not in ("lm", "br")])  # least squares alone
 @pytest.mark.parametrize("scoring", [None, "loss", "roc_auc"])
 def test_every_solver_stops_on_any_score(solver: str, scoring: Any) -> None:
     rate = {"adagrad": 0.1, "sgd": 0.1}.get(solver, 0.03)
