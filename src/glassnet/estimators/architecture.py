@@ -191,4 +191,4 @@ def _check_derivative(function: Activation) -> None:
     if off.max() > 0:
         at = int(off.argmax())
         expected = f"the derivative of f: {sides[:, at].mean():.6g} at z = {POINTS[at]:.4g}, by differences"
-        raise fault("df(z, a) of your activation", expected, f"{slope[at]:.6g}", "a is f(z), not z.")
+        raise fault("df(z, a) of your activation", expected, f"{slope[at]:.6g}", "Its arguments are z and a = f(z).")

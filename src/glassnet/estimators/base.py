@@ -26,13 +26,14 @@ from glassnet.history import Run
 from glassnet.layers import Dense
 from glassnet.network import PREDICT, Network, Trace
 
-__all__ = ["MLP", "Classes", "store"]
+__all__ = ["MLP", "Classes", "has_partial_fit", "store"]
 
 Classes = Literal["new", "same", "known"]
 """What the labels of a call may be: learned anew, all those of the last call, or some of them."""
 
 
-def _has_partial_fit(model: Any) -> bool:
+def has_partial_fit(model: Any) -> bool:
+    """Whether the solver takes batches; raises AttributeError with the reason where it does not."""
     if not options.is_full_batch(model):
         return True
     raise AttributeError(f"partial_fit is only available for solvers that take batches; received {model.solver!r}.")
@@ -130,7 +131,7 @@ class MLP(CallbackSupportMixin, BaseEstimator):
         """Return the network that the arguments describe."""
         return architecture.make_network(self, X.shape[1], Y.shape[1], self._output(Y))
 
-    @available_if(_has_partial_fit)
+    @available_if(has_partial_fit)
     def partial_fit(
         self,
         X: npt.ArrayLike,

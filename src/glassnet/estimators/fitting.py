@@ -35,7 +35,7 @@ from glassnet.layers import Dropout
 from glassnet.objective import Objective
 from glassnet.sampling import Sampling
 
-__all__ = ["Rows", "begin_fit", "finish_fit", "keep", "plan_batches", "plan_fit", "run_fit"]
+__all__ = ["Rows", "begin_fit", "complaint", "finish_fit", "keep", "plan_batches", "plan_fit", "run_fit"]
 
 
 class Rows(NamedTuple):
@@ -87,7 +87,8 @@ def finish_fit(model: Any, plan: Mapping[str, Any], run: Run) -> None:
             f"preprocessed. In {run.reason}"
         )
     keep(model, plan, run)
-    _warn(model, run, plan["callbacks"][0].ended_by_user)
+    if text := complaint(model, plan, run):
+        warnings.warn(text, ConvergenceWarning, stacklevel=4)  # the caller of fit, which has a wrapper
 
 
 def begin_fit(
@@ -320,16 +321,14 @@ def _remember(model: Any, plan: Mapping[str, Any], run: Run) -> None:
     model._no_improvement_count = standing.waited
 
 
-def _warn(model: Any, run: Run, ended_by_user: bool) -> None:
-    """Warn of a run that did not end by itself, nor by the wish of a callback."""
+def complaint(model: Any, plan: Mapping[str, Any], run: Run) -> str:
+    """Return what to warn of where a run did not end by itself, nor by the wish of a callback; else nothing."""
     if run.status == "diverged":
-        text = f"The fit diverged: {run.reason} The last good weights are kept."
-    elif run.status == "stopped" and not ended_by_user:
-        text = f"Training {run.reason}; the weights of the last whole epoch are kept."
-    elif run.status == "completed":
+        return f"The fit diverged: {run.reason} The last good weights are kept."
+    if run.status == "stopped" and not plan["callbacks"][0].ended_by_user:
+        return f"Training {run.reason}; the weights of the last whole epoch are kept."
+    if run.status == "completed":
         what, name = ("iterations", "max_iter") if model.n_iter_ >= model.max_iter else ("evaluations", "max_fun")
         limit = f"Maximum {what} ({getattr(model, name)}) reached"
-        text = f"{limit} and the optimization hasn't converged yet. Raise {name} or tol."
-    else:
-        return
-    warnings.warn(text, ConvergenceWarning, stacklevel=4)
+        return f"{limit} and the optimization hasn't converged yet. Raise {name} or tol."
+    return ""

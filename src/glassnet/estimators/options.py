@@ -103,7 +103,7 @@ def _same(value: object, usual: object) -> bool:
 
 
 def _not_read(name: str, why: str) -> None:
-    warnings.warn(f"{name} is not read: {why}.", UserWarning, stacklevel=5)
+    warnings.warn(f"{name} is not read: {why}.", UserWarning, stacklevel=6)
 
 
 def _whole(name: str, value: object) -> None:
@@ -128,7 +128,7 @@ def batch_size_of(model: Any, n_samples: int) -> int:
     if model.batch_size > n_samples:
         warnings.warn(
             f"Got batch_size {model.batch_size}, larger than the {n_samples} samples. It is going to be clipped.",
-            stacklevel=5,
+            stacklevel=6,
         )
     return min(int(model.batch_size), n_samples)
 
