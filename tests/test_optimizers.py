@@ -297,6 +297,9 @@ def test_adamw_asks_for_theta() -> None:
         AdamW().step(np.ones(P), AdamW().init(np.ones(P)), 0.1)
 
 
+RANGES = {"eps": "positive and finite"}
+
+
 @pytest.mark.parametrize(
     ("grad", "max_norm", "expected"),
     [
@@ -333,7 +336,7 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     *(
         (
             (lambda kind=kind, name=name, bad=bad: kind(**{name: bad})),
-            f"{name} of {kind.__name__} must be {'positive and finite' if name == 'eps' else 'in .0, 1.'}, received {bad}",
+            f"{name} of {kind.__name__} must be {RANGES.get(name, 'in .0, 1.')}, received {bad}",
         )
         for kind, names in {
             SGD: ["momentum"], AdaGrad: ["eps"], RMSProp: ["rho", "eps"], Adam: ["beta1", "beta2", "eps"],
