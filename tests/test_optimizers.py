@@ -297,6 +297,9 @@ def test_adamw_asks_for_theta() -> None:
         AdamW().step(np.ones(P), AdamW().init(np.ones(P)), 0.1)
 
 
+RANGES = {"eps": "positive and finite"}
+
+
 @pytest.mark.parametrize(
     ("grad", "max_norm", "expected"),
     [
@@ -333,14 +336,14 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     *(
         (
             (lambda kind=kind, name=name, bad=bad: kind(**{name: bad})),
-            f"{name} of {kind.__name__} must be {'between 0 and 1' if name == 'eps' else 'in .0, 1.'}, received {bad}",
+            f"{name} of {kind.__name__} must be {RANGES.get(name, 'in .0, 1.')}, received {bad}",
         )
         for kind, names in {
             SGD: ["momentum"], AdaGrad: ["eps"], RMSProp: ["rho", "eps"], Adam: ["beta1", "beta2", "eps"],
             AdamW: ["beta1", "beta2", "eps", "weight_decay"], NAdam: ["beta1", "beta2", "eps", "decay"],
         }.items()
         for name in names
-        for bad in (-0.1, 1.0, float("nan"), *((0.0,) if name == "eps" else ()))
+        for bad in (-0.1, float("nan"), *((0.0, float("inf")) if name == "eps" else (1.0,)))
     ),
     (lambda: SGD(nesterov=True), "momentum of SGD must be positive with nesterov=True"),
     (lambda: ClipNorm(SGD(), 0.0), "max_norm of ClipNorm must be positive"),

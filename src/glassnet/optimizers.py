@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from math import log
+from math import inf, log
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -87,8 +87,10 @@ def _zeros(rule: Rule, theta: Array, count: int) -> RuleState:
 def _check(rule: Rule, **shares: float) -> None:
     as_schedule(rule.learning_rate)
     for name, value in shares.items():
-        if not 0 <= value < 1 or (name == "eps" and value == 0):
-            raise fault(f"{name} of {type(rule).__name__}", "between 0 and 1" if name == "eps" else "in [0, 1)", value)
+        if name == "eps" and not 0 < value < inf:
+            raise fault(f"eps of {type(rule).__name__}", "positive and finite", value)
+        if name != "eps" and not 0 <= value < 1:
+            raise fault(f"{name} of {type(rule).__name__}", "in [0, 1)", value)
 
 
 @dataclass(frozen=True)
