@@ -117,7 +117,7 @@ class FitConfig:
             "n_iter_no_change": 20 if stops_early else np.inf,
             "tol": 1e-4 if rule else 1e-5,
             "random_state": self.seed,
-            "verbose": True,
+            "verbose": 2,
             "engine": self.engine,
         }
         return MLPRegressor(**options) if kind == "regression" else MLPClassifier(**options)

@@ -23,7 +23,7 @@ from sklearn.utils import check_random_state
 
 from glassnet import solvers, training
 from glassnet.arrays import Array
-from glassnet.callbacks import TimeBudget
+from glassnet.callbacks import Progress, TimeBudget
 from glassnet.engines.threads import limited_blas
 from glassnet.errors import GlassnetError, fault
 from glassnet.estimators import options
@@ -205,7 +205,8 @@ def _plan_solver(model: Any, rows: Rows, users: tuple[object, ...]) -> dict[str,
 def _watching(model: Any, ends: list[object], users: tuple[object, ...], measure: Measure | None) -> Watching:
     own = [*ends, *([] if model.time_budget is None else [TimeBudget(float(model.time_budget))])]
     if model.verbose:
-        own.append(Lines(_score_name(model)))
+        name = _score_name(model)
+        own.append(Progress(show=(name,)) if model.verbose > 1 else Lines(name))
     return Watching(own, (*(model.callbacks or ()), *users), measure)
 
 
