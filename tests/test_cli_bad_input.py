@@ -208,9 +208,16 @@ def test_what_the_encoders_refuse_is_one_line_too(run: Run, tmp_path: Path) -> N
 # ---- a loss that blows up ------------------------------------------------------------------------------------------
 
 
+def test_a_first_epoch_that_diverges_leaves_nothing_and_says_what_to_do(run: Run, tmp_path: Path) -> None:
+    code, _, err = run("fit iris --learning-rate 1e10 --hidden 5 --epochs 4 --out r")
+    assert code == 2
+    assert "Try a learning rate ten times smaller" in err
+    assert not (tmp_path / "r" / "network.safetensors").exists()
+
+
 @pytest.mark.parametrize(("source", "options", "advice"), [
-    ("iris", "--learning-rate 1e10", "--learning-rate 1e+09"),
-    ("diabetes", "--learning-rate 5 --solver sgd", "--learning-rate 0.5"),
+    ("iris", "--learning-rate 1e10 --batch-size 200", "--learning-rate 1e+09"),
+    ("diabetes", "--learning-rate 5 --solver sgd --batch-size 400", "--learning-rate 0.5"),
 ])  # fmt: skip
 def test_divergence_keeps_the_last_good_weights(
     run: Run, tmp_path: Path, source: str, options: str, advice: str
