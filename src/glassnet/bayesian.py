@@ -107,7 +107,7 @@ class Model:
         return Evidence(alpha, beta, float(gammas.sum()))
 
 
-def model(objective: Objective, data: Data) -> Model:
+def model(objective: Objective, data: Data, *, memory: float | None = None) -> Model:
     """Return the model of X (m, d), Y (m, k) and weights (m,); rows of weight 0 are left out.
 
     Raises GlassnetError for a loss that is not a squared error, and for a penalty: the evidence finds it.
@@ -115,7 +115,7 @@ def model(objective: Objective, data: Data) -> Model:
     if objective.l2:
         raise fault("l2", "0 with 'br', which finds the penalty itself", objective.l2, "A penalty of your own: 'lm'.")
     X, Y, weights = counted(data)
-    return Model(squares(objective, (X, Y, weights), "br"), weights, under_prior(objective.net))
+    return Model(squares(objective, (X, Y, weights), "br", memory=memory), weights, under_prior(objective.net))
 
 
 def counted(data: Data) -> tuple[Array, Array, Array]:

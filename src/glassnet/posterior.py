@@ -21,7 +21,7 @@ from glassnet.network import Network
 
 __all__ = ["Posterior"]
 
-BLOCK = 2**24
+BLOCK = 2**20
 """Numbers of the Jacobian that are held at a time."""
 
 
@@ -78,7 +78,7 @@ class Posterior:
         for start in range(0, len(rows), size):
             part = slice(start, start + size)
             G = get_engine("numpy").jacobian(self.net, self.theta, rows[part], None)
-            variance[part] = ((G @ self.factor) ** 2).sum(axis=-1)
+            variance[part] = ((G.reshape(-1, P) @ self.factor) ** 2).sum(axis=-1).reshape(-1, k)
         return np.asarray(np.sqrt(variance + (1.0 / self.beta if noise else 0.0)))
 
     def sample(self, n: int, rng: Seed = None) -> Array:
