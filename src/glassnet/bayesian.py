@@ -5,7 +5,7 @@ probable weights minimise
 
     F = sum_j beta_j E_j + alpha E_W,   E_j = 1/2 sum_i w_i (a_ij - y_ij)^2,   E_W = 1/2 |theta|^2,
 
-by Levenberg-Marquardt steps. After each of them the evidence decides the precisions anew:
+by Levenberg-Marquardt steps. After each of them (from the WARM_UP-th on) the evidence decides the precisions anew:
 
     gamma_j = tr(H^-1 beta_j G_j^T W G_j),  gamma = sum_j gamma_j        how many parameters the data determine
     beta_j  = (m - gamma_j) / (2 E_j)                                    H = sum_j beta_j G_j^T W G_j + alpha I
@@ -39,6 +39,11 @@ __all__ = ["DAMPING", "Evidence", "Model", "iterate", "laplace", "model", "poste
 
 DAMPING = Damping(start=5e-3)
 """As in MATLAB's trainbr."""
+WARM_UP = 10
+"""Steps before the evidence is asked. A start has learned nothing yet, and would be told that there is nothing to
+learn: alpha rises, all weights fall to 0, and that is a fixed point, too. Until then the noise counts as large as the
+targets' spread, and the prior is weak: alpha = WEAK m."""
+WEAK = 1e-4
 STRONGEST = 1e8
 """alpha / (beta m) never rises above this: where data say nothing it would go to infinity."""
 QUIETEST = 1e-10
@@ -46,7 +51,7 @@ QUIETEST = 1e-10
 
 
 class Evidence(NamedTuple):
-    """What the data say of the precisions, and how many parameters they determine."""
+    """What the data say of the precisions, and how many parameters they determine (NaN: they were not asked yet)."""
 
     alpha: float
     beta: Array
@@ -74,11 +79,16 @@ class Model:
         return m, k
 
     @cached_property
-    def least_energy(self) -> Array:
-        """(k,), the E_j that noise of QUIETEST times the spread of the targets would leave."""
+    def spread(self) -> Array:
+        """(k,), the standard deviation of the targets; their size, where they are all the same."""
         Y = self.squares.Y
-        spread = np.where(Y.std(axis=0) > 0, Y.std(axis=0), np.maximum(np.abs(Y).max(axis=0), 1e-100))
-        return np.asarray(0.5 * len(Y) * (QUIETEST * spread) ** 2)
+        size = np.maximum(np.abs(Y).max(axis=0), 1e-100)
+        return np.asarray(np.where(np.ptp(Y, axis=0) > 0, Y.std(axis=0), size))
+
+    @property
+    def beginning(self) -> Evidence:
+        """The precisions of the first steps."""
+        return Evidence(WEAK * self.shape[0], self.spread**-2.0, np.nan)
 
     def energies(self, theta: Array) -> tuple[Array, float]:
         """Return E_j (k,) and E_W."""
@@ -100,7 +110,7 @@ class Model:
         """Return alpha and beta for the parameters (k,) that each output determines."""
         m, _ = self.shape
         energy, size = self.energies(theta)
-        beta = np.maximum(m - gammas, 1e-8 * m) / (2.0 * np.maximum(energy, self.least_energy))
+        beta = np.maximum(m - gammas, 1e-8 * m) / np.maximum(2.0 * energy, m * (QUIETEST * self.spread) ** 2)
         bounded = max(float(gammas.sum()) - float((~self.under_prior).sum()), 1e-8)
         most = STRONGEST * float(beta.mean()) * m
         alpha = bounded / (2.0 * size) if 2.0 * size * most > bounded else most
@@ -163,21 +173,29 @@ class Iterate(NamedTuple):
     """Whether a step lowered F."""
 
 
-def iterate(of: Model, theta: Array, damping: Damping = DAMPING) -> Iterator[Iterate]:
-    """Yield the start, and then, without an end, what each step and each new look at the evidence leave."""
-    m, k = of.shape
-    evidence = of.precisions(theta, np.full(k, min(len(theta) / k, m - 1.0)))
+def iterate(
+    of: Model, theta: Array, damping: Damping = DAMPING, *, evidence: Evidence | None = None
+) -> Iterator[Iterate]:
+    """Yield the start, and then, without an end, what each step and each new look at the evidence leave.
+
+    With the `evidence` of an earlier run there is no warm-up.
+    """
+    warm_up, evidence = (WARM_UP, of.beginning) if evidence is None else (0, evidence)
     problem = of.problem(evidence)
     at = linearise(problem, theta)
-    mu, tries, change, found = damping.start, 1, np.inf, True
+    mu, tries, change, found, steps = damping.start, 1, np.inf, True, 0
     factor = factor_of(of.squares.objective)
     while True:
-        loss = factor * float(of.energies(theta)[0].sum()) / m
+        loss = factor * float(of.energies(theta)[0].sum()) / of.shape[0]
         yield Iterate(theta, loss, at.gradient, tries, evidence, change, found)
         theta, mu, tries, found = improve(problem, at, mu, damping)
         mu = mu if found else damping.start
         at = linearise(problem, theta) if found else at
-        before, evidence = evidence, of.precisions(theta, leverages(problem, at))
+        steps += 1
+        if steps < warm_up and found:
+            continue
+        steps, before = warm_up, evidence
+        evidence = of.precisions(theta, leverages(problem, at))
         change = largest_change(before, evidence)
         problem, old = of.problem(evidence), problem
         at = retuned(at, problem) if np.array_equal(old.scale, problem.scale) else linearise(problem, theta)
@@ -199,6 +217,9 @@ def largest_change(before: Evidence, after: Evidence) -> float:
 def posterior_of(of: Model, theta: Array, evidence: Evidence) -> Posterior:
     """Return the posterior of the weights at the most probable theta."""
     problem = of.problem(evidence)
+    if np.isnan(evidence.gamma):  # a run that has ended while it was warming up
+        evidence = of.precisions(theta, leverages(problem, linearise(problem, theta)))
+        problem = of.problem(evidence)
     return spread(problem, linearise(problem, theta), evidence, of.unit(evidence))
 
 

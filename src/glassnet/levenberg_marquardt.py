@@ -154,7 +154,7 @@ class Linear:
         from scipy.linalg import cho_factor, cho_solve
 
         damped = self.gram.copy()
-        damped[np.diag_indices_from(damped)] += self.ridge + mu
+        damped.flat[:: len(damped) + 1] += self.ridge + mu
         factor = cho_factor(damped, lower=True, overwrite_a=True, check_finite=False)
         return np.asarray(cho_solve(factor, -self.gradient, check_finite=False))
 
