@@ -22,6 +22,7 @@ OPTIONS = [
     {"name": "huber", "delta": 0.3},
     {"name": "quantile", "q": 0.9},
     {"name": "cross_entropy", "label_smoothing": 0.1},
+    {"name": "binary_cross_entropy", "label_smoothing": 0.1},
     {"name": "focal", "gamma": 0.5},
     {"name": "focal", "gamma": 0.0},
 ]
@@ -251,6 +252,10 @@ def test_label_smoothing_moves_the_targets_towards_uniform() -> None:
     a, y = np.array([[0.7, 0.2, 0.1]]), np.array([[1.0, 0.0, 0.0]])
     smooth, plain = get({"name": "cross_entropy", "label_smoothing": 0.3}), get("cross_entropy")
     np.testing.assert_allclose(smooth.value(a, y), plain.value(a, np.array([[0.8, 0.1, 0.1]])))
+    binary, two = ({"name": f"{kind}cross_entropy", "label_smoothing": 0.3} for kind in ("binary_", ""))
+    assert get(binary).value(a[:, :1], y[:, :1]).sum() == pytest.approx(
+        get(two).value(np.array([[0.7, 0.3]]), np.array([[1.0, 0.0]])).sum()
+    )
 
 
 @pytest.mark.parametrize("q", [0.1, 0.5, 0.9])

@@ -23,7 +23,7 @@ from glassnet.solvers import minimize
 from glassnet.training import train
 
 if TYPE_CHECKING:
-    from glassnet.estimators import MLPClassifier, MLPRegressor
+    from glassnet.estimators import Autoencoder, Ensemble, MLPClassifier, MLPRegressor
     from glassnet.persistence import load, save
 
 __version__ = "0.1.0"
@@ -33,6 +33,7 @@ __all__ = [
     "AdaGrad",
     "Adam",
     "AdamW",
+    "Autoencoder",
     "BatchNorm",
     "Checkpoint",
     "ClipNorm",
@@ -40,6 +41,7 @@ __all__ = [
     "Dense",
     "Dropout",
     "EarlyStopping",
+    "Ensemble",
     "GlassnetError",
     "History",
     "LayerNorm",
@@ -76,6 +78,8 @@ __all__ = [
 ]
 
 ON_FIRST_USE = {
+    "Autoencoder": "glassnet.estimators",
+    "Ensemble": "glassnet.estimators",
     "MLPClassifier": "glassnet.estimators",
     "MLPRegressor": "glassnet.estimators",
     "load": "glassnet.persistence",

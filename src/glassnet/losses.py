@@ -275,17 +275,31 @@ def cross_entropy(label_smoothing: float = 0.0) -> Loss:
 
 
 @_library
-def binary_cross_entropy() -> Loss:
-    """Return -y ln a - (1 - y) ln(1 - a) for each output; with a = sigma(z) it is ln(1 + exp z) - y z."""
+def binary_cross_entropy(label_smoothing: float = 0.0) -> Loss:
+    """Return -y ln a - (1 - y) ln(1 - a) for each output; with a = sigma(z) it is ln(1 + exp z) - y z.
+
+    With label smoothing e the target becomes (1 - e) y + e/2: what `cross_entropy` does for two classes.
+    """
+    if not 0 <= label_smoothing < 1:
+        raise fault("label_smoothing", "in [0, 1)", label_smoothing)
+    kept, share = 1.0 - label_smoothing, 0.5 * label_smoothing
 
     def value(a: Array, y: Array) -> Array:
-        return -y * np.log(np.maximum(a, TINY)) - (1.0 - y) * np.log(np.maximum(1.0 - a, TINY))
+        t = kept * y + share
+        return -t * np.log(np.maximum(a, TINY)) - (1.0 - t) * np.log(np.maximum(1.0 - a, TINY))
 
     def slope(a: Array, y: Array) -> Array:
-        return (a - y) / np.maximum(a * (1.0 - a), TINY)
+        return (a - (kept * y + share)) / np.maximum(a * (1.0 - a), TINY)
 
-    matched = Matched("sigmoid", lambda z, a, y: softplus(z) - y * z, lambda z, a, y: a - y)
-    return Loss("binary_cross_entropy", value, slope, "unit", "unit", matched, True)
+    def value_z(z: Array, a: Array, y: Array) -> Array:
+        return softplus(z) - (kept * y + share) * z
+
+    def delta(z: Array, a: Array, y: Array) -> Array:
+        return a - (kept * y + share)
+
+    options = registry.non_default(label_smoothing=(label_smoothing, 0.0))
+    matched = Matched("sigmoid", value_z, delta)
+    return Loss("binary_cross_entropy", value, slope, "unit", "unit", matched, True, options)
 
 
 @_library

@@ -264,11 +264,16 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
 # --- pipelines -------------------------------------------------------------------------------------
 
 TRUSTED: tuple[str, ...] = (
+    "glassnet.estimators.autoencoder.Autoencoder",
+    "glassnet.estimators.ensemble.Ensemble",
     "glassnet.estimators.mlp.MLPClassifier",
     "glassnet.estimators.mlp.MLPRegressor",
     "glassnet.history.Columns",
     "glassnet.history.History",
+    "glassnet.layers.BatchNorm",
     "glassnet.layers.Dense",
+    "glassnet.layers.Dropout",
+    "glassnet.layers.LayerNorm",
     "glassnet.network.Network",
     "glassnet.optimizers.AdaGrad",
     "glassnet.optimizers.Adam",

@@ -32,7 +32,7 @@ from glassnet.sampling import SAMPLINGS, Batches, Sampling
 from glassnet.schedules import Constant, as_schedule
 from glassnet.stepping import Data, EpochLoop, Setting, Start, begin
 
-__all__ = ["Metric", "Prepared", "Sampling", "prepare", "train"]
+__all__ = ["Metric", "Prepared", "Probe", "Sampling", "prepare", "train"]
 
 Metric = Callable[[Array, Array], float]
 """(outputs (m, k), targets (m, k)) -> a score."""
@@ -148,7 +148,7 @@ def prepare(
     data = X, Y.astype(T, copy=False), None if weights is None else weights.astype(T, copy=False)
     schedule = as_schedule(rule.learning_rate)
     setting = Setting(objective, rule, schedule, data, batches, order, noise, epochs, average, n_threads)
-    probe = _Probe(objective, held_out or data, "" if held_out is None else "validation_", metrics or {})
+    probe = Probe(objective, held_out or data, "" if held_out is None else "validation_", metrics or {})
     return Prepared(setting, start, probe, start_all(callbacks))
 
 
@@ -158,7 +158,7 @@ class Prepared:
 
     setting: Setting
     start: Start
-    probe: _Probe
+    probe: Probe
     watchers: tuple[Watcher, ...]
 
     def alongside(self, runs: int) -> Prepared:
@@ -267,7 +267,7 @@ class _Table:
 
 
 def _run(
-    loop: EpochLoop, setting: Setting, probe: _Probe, watchers: tuple[Watcher, ...], stop: Callable[[], bool]
+    loop: EpochLoop, setting: Setting, probe: Probe, watchers: tuple[Watcher, ...], stop: Callable[[], bool]
 ) -> Run:
     epochs = setting.epochs
     clock, table = perf_counter(), _Table(setting, loop.updates, epochs)
@@ -327,7 +327,7 @@ def _ask(watchers: tuple[Watcher, ...], record: EpochRecord, loop: EpochLoop) ->
 
 
 @dataclass(frozen=True)
-class _Probe:
+class Probe:
     """What is measured after each epoch: the held-out rows, or the training rows where metrics are asked for."""
 
     objective: Objective
@@ -341,6 +341,7 @@ class _Probe:
         return bool(self.prefix or self.metrics)
 
     def scores(self, theta: Array, state: Array) -> dict[str, float]:
+        """Return the scores of theta (P,) with BatchNorm's statistics (Q,)."""
         if not self.measures:
             return {}
         X, Y, weights = self.data

@@ -47,11 +47,12 @@ LOSS_OPTIONS = [
     {"name": "huber", "delta": 0.4},
     {"name": "quantile", "q": 0.8},
     {"name": "cross_entropy", "label_smoothing": 0.2},
+    {"name": "binary_cross_entropy", "label_smoothing": 0.2},
     {"name": "focal", "gamma": 0.5},
     {"name": "focal", "gamma": 0.0},
 ]
 FUNCTIONS = [*ACTIVATIONS, *ACTIVATION_OPTIONS]
-WITH_OPTIONS = {"leaky_relu", "elu", "huber", "quantile", "cross_entropy", "focal"}
+WITH_OPTIONS = {"leaky_relu", "elu", "huber", "quantile", "cross_entropy", "binary_cross_entropy", "focal"}
 ENDS = [(out, loss) for out in FUNCTIONS for loss in [*LOSSES, *LOSS_OPTIONS] if allowed(acts.get(out), loss)]
 
 

@@ -31,6 +31,7 @@ OPTIONS = [
     {"name": "huber", "delta": 0.4},
     {"name": "quantile", "q": 0.8},
     {"name": "cross_entropy", "label_smoothing": 0.2},
+    {"name": "binary_cross_entropy", "label_smoothing": 0.2},
     {"name": "focal", "gamma": 0.5},
 ]
 

@@ -82,6 +82,10 @@ TORCH_LOSSES = {  # name of the loss and its output activation, or None for any 
         {},
         lambda z, a, y: F.binary_cross_entropy_with_logits(z, y, reduction="none"),
     ),
+    ("binary_cross_entropy", "sigmoid", 1): (
+        {"label_smoothing": 0.2},
+        lambda z, a, y: F.binary_cross_entropy_with_logits(z, 0.8 * y + 0.1, reduction="none"),
+    ),
     ("binary_cross_entropy", "softmax"): ({}, lambda z, a, y: F.binary_cross_entropy(a, y, reduction="none")),
     ("focal", "sigmoid"): ({}, focal),
     ("focal", "softmax"): ({}, focal),

@@ -23,7 +23,8 @@ from glassnet.cli.records import FEWEST_ROWS, FEWEST_TO_STOP, MOST_PARAMETERS, F
 from glassnet.cli.run_folder import RunFolder
 from glassnet.cli.sources import Source, open_source
 from glassnet.errors import GlassnetError, fault
-from glassnet.estimators.options import is_full_batch, make_network
+from glassnet.estimators.architecture import make_network
+from glassnet.estimators.options import is_full_batch
 from glassnet.network import Network
 
 __all__ = ["fit", "fit_and_write"]

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-__all__ = ["cores", "run_team", "single_threaded_blas"]
+__all__ = ["cores", "limited_blas", "run_team", "single_threaded_blas"]
 
 _lock = threading.Lock()
 _held: list[Any] = []
@@ -63,6 +63,20 @@ def single_threaded_blas() -> Iterator[None]:
                 _take_over()
                 _held.pop().restore_original_limits()
                 _take_over()
+
+
+@contextmanager
+def limited_blas(n_threads: int | None) -> Iterator[None]:
+    """Let BLAS use at most so many threads; None: as many as it likes."""
+    if n_threads is None:
+        yield
+    elif n_threads == 1:
+        with single_threaded_blas():
+            yield
+    else:
+        _take_over()
+        with _controller().limit(limits=n_threads):
+            yield
 
 
 def run_team(function: Callable[[int], None], team: int) -> None:

@@ -15,11 +15,13 @@ import numpy.typing as npt
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from glassnet import losses
-from glassnet.arrays import Array
+from glassnet.arrays import Array, check_weights
 from glassnet.errors import GlassnetError, fault
+from glassnet.estimators import architecture
 from glassnet.estimators.base import MLP, Classes, store
 from glassnet.optimizers import Rule
 
@@ -27,15 +29,32 @@ __all__ = ["MLPClassifier", "MLPRegressor"]
 
 
 class MLPClassifier(ClassifierMixin, MLP):
-    """A multi-layer perceptron that classifies; arguments and attributes are those of scikit-learn's.
+    """A multi-layer perceptron that classifies; arguments and attributes are those of scikit-learn's, and more.
 
-    `activation` takes any activation of the library besides scikit-learn's four, `solver` any rule or solver by
-    name, or a rule such as `gn.Adam(gn.schedules.Cosine(0.01, 2000))`. One output
-    and a sigmoid for two classes or several labels, softmax for more classes; cross-entropy.
+    One output and a sigmoid for two classes or several labels, softmax for more classes; cross-entropy. What
+    scikit-learn's class does not have (docs/estimators.md has an example of each):
 
-    Attributes: `classes_`, `coefs_`, `intercepts_`, `loss_`, `loss_curve_`, `best_loss_`, `validation_scores_`,
-    `best_validation_score_`, `n_iter_`, `t_`, `n_layers_`, `n_outputs_`, `out_activation_`, `n_features_in_`,
-    `feature_names_in_`, and ours: `network_`, `theta_` (P,), `history_`, `status_`, `stop_reason_`.
+    activation         any activation of the library, a pair (f, df) of your own, or a list with one for each layer
+    solver             any rule or solver by name, or a rule such as `gn.Adam(gn.schedules.Cosine(0.01, 2000))`
+    engine, n_threads  who runs the loop, and on how many cores at most
+    loss               None for cross-entropy, or any loss that takes probabilities, by name or as a record
+    output_activation  None, or one that gives probabilities; rows of sigmoids are divided by their sum
+    dropout            rate after each hidden layer, or a list of rates
+    batch_norm, layer_norm   after each hidden layer: True, or a record with options
+    weight_init        "auto" for scikit-learn's start, or an initializer (biases are 0 then)
+    l1                 strength of |W|_1, divided by the sum of the weights of the rows as `alpha` is
+    class_weight       "balanced" or {label: weight}; times `sample_weight`, for the loss and for held-out scores
+    scoring            what early stopping watches: None for accuracy, "loss", a scorer's name, or a function
+                       (estimator, X, y)
+    dtype              None for that of X, "float32" or "float64"
+    time_budget        seconds after which a fit ends, with the status "stopped" and a warning
+    callbacks          `gn.EarlyStopping(...)` and the like, or functions of a record; scikit-learn's own callbacks are
+                       set with `set_callbacks`
+
+    Attributes: `classes_`, `coefs_`, `intercepts_`, `loss_`, `loss_curve_`, `best_loss_`, `validation_scores_` (larger
+    is better: with scoring="loss" they are negative), `best_validation_score_`, `n_iter_`, `t_`, `n_layers_`,
+    `n_outputs_`, `out_activation_`, `n_features_in_`, `feature_names_in_`, and ours: `network_`, `theta_` (P,),
+    `state_` (Q,), `history_`, `status_`, `stop_reason_`, `class_weight_`.
 
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
@@ -49,7 +68,7 @@ class MLPClassifier(ClassifierMixin, MLP):
     def __init__(
         self,
         hidden_layer_sizes: Any = (100,),
-        activation: str = "relu",
+        activation: Any = "relu",
         *,
         solver: str | Rule = "adam",
         alpha: float = 0.0001,
@@ -73,6 +92,19 @@ class MLPClassifier(ClassifierMixin, MLP):
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
         engine: str = "auto",
+        loss: Any = None,
+        output_activation: Any = None,
+        dropout: Any = 0.0,
+        batch_norm: Any = False,
+        layer_norm: Any = False,
+        weight_init: Any = "auto",
+        l1: float = 0.0,
+        class_weight: Any = None,
+        scoring: Any = None,
+        dtype: Any = None,
+        n_threads: int | None = None,
+        time_budget: float | None = None,
+        callbacks: Any = None,
     ) -> None:
         store(self, locals())
 
@@ -119,7 +151,23 @@ class MLPClassifier(ClassifierMixin, MLP):
         return "sigmoid" if self._multilabel or Y.shape[1] == 1 else "softmax"
 
     def _loss(self) -> losses.Loss:
-        return losses.get("cross_entropy" if self.network_.output_activation == "softmax" else "binary_cross_entropy")
+        return architecture.classifier_loss(self.loss, self.network_.layers[-1].function)
+
+    def _weights(self, labels: Array, weights: Array | None, classes: Classes) -> Array | None:
+        """Return the weights of the rows times those of their classes, which are learned from the rows to be fitted."""
+        if self.class_weight is None:
+            return weights
+        if self._multilabel:
+            raise fault("class_weight", "None for several labels a row", repr(self.class_weight), "Use sample_weight.")
+        if classes != "known" or not hasattr(self, "class_weight_"):
+            if classes == "known" and self.class_weight == "balanced":
+                remedy = "Pass a dictionary {label: weight}, or sample_weight."
+                raise fault("class_weight of partial_fit", "a dictionary, or None", "'balanced'", remedy)
+            self.class_weight_ = compute_class_weight(
+                self.class_weight, classes=self.classes_, y=labels, sample_weight=weights
+            )
+        of_rows = self.class_weight_[np.searchsorted(self.classes_, labels)]
+        return check_weights(of_rows if weights is None else weights * of_rows, len(labels))
 
     def _score_outputs(self, outputs: Array, Y: Array, weights: Array | None) -> float:
         return float(accuracy_score(self._labels_of(Y), self._labels_of(outputs), sample_weight=weights))
@@ -132,6 +180,9 @@ class MLPClassifier(ClassifierMixin, MLP):
         """Return probabilities (m, n_classes) in the order of `classes_`."""
         outputs = self._outputs(X)
         both = np.hstack([1.0 - outputs, outputs]) if self.n_outputs_ == 1 else outputs
+        if self.n_outputs_ > 1 and not self._multilabel and self.network_.layers[-1].function.range != "simplex":
+            total = both.sum(axis=1, keepdims=True)  # one against the rest: shares of the sum
+            both = both / np.where(total > 0, total, 1.0)
         return both[:, : len(self.classes_)]
 
     def predict_log_proba(self, X: npt.ArrayLike) -> Array:
@@ -146,11 +197,13 @@ class MLPClassifier(ClassifierMixin, MLP):
 
 
 class MLPRegressor(RegressorMixin, MLP):
-    """A multi-layer perceptron for regression; arguments and attributes are those of scikit-learn's (1.9).
+    """A multi-layer perceptron for regression; arguments and attributes are those of scikit-learn's (1.9), and more.
 
-    `loss` is "squared_error" (half, the mean over the outputs, as in scikit-learn) or "poisson"; both are averaged
-    over the outputs. `activation` takes any activation of the library, `solver` as in `MLPClassifier`, and so are
-    the attributes, without `classes_`.
+    `loss` is any loss of the library by name ("squared_error", which is half the square, "quantile", "poisson", ...),
+    with options ({"name": "quantile", "q": 0.9}), as a record, or a pair (value, slope) of your own. It is averaged
+    over the outputs, as in scikit-learn. `output_activation` None is the one that the loss belongs to: exp for
+    "poisson" and "gamma", the identity for losses of real numbers. `scoring` None is R2. All else is as in
+    `MLPClassifier`.
 
     >>> X = np.linspace(-1, 1, 50)[:, None]
     >>> model = MLPRegressor(hidden_layer_sizes=(10,), solver="lbfgs", random_state=0).fit(X, X.ravel() ** 2)
@@ -162,9 +215,9 @@ class MLPRegressor(RegressorMixin, MLP):
 
     def __init__(
         self,
-        loss: str = "squared_error",
+        loss: Any = "squared_error",
         hidden_layer_sizes: Any = (100,),
-        activation: str = "relu",
+        activation: Any = "relu",
         *,
         solver: str | Rule = "adam",
         alpha: float = 0.0001,
@@ -188,6 +241,17 @@ class MLPRegressor(RegressorMixin, MLP):
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
         engine: str = "auto",
+        output_activation: Any = None,
+        dropout: Any = 0.0,
+        batch_norm: Any = False,
+        layer_norm: Any = False,
+        weight_init: Any = "auto",
+        l1: float = 0.0,
+        scoring: Any = None,
+        dtype: Any = None,
+        n_threads: int | None = None,
+        time_budget: float | None = None,
+        callbacks: Any = None,
     ) -> None:
         store(self, locals())
 
@@ -201,19 +265,23 @@ class MLPRegressor(RegressorMixin, MLP):
     def _strata(self, Y: Array) -> None:
         return None
 
+    def _labels_of(self, outputs: Array) -> Array:
+        """Return the predictions that outputs, or targets, (m, k) stand for."""
+        return outputs.ravel() if self.n_outputs_ == 1 else outputs
+
     def _output(self, Y: Array) -> str:
-        return "exp" if self.loss == "poisson" else "identity"
+        return architecture.matching_output(losses.get(self.loss))
 
     def _loss(self) -> losses.Loss:
-        return losses.scaled(losses.get(self.loss), 1.0 / self.n_outputs_)
+        loss = losses.get(self.loss)
+        return loss if loss.domain == "simplex" else losses.scaled(loss, 1.0 / self.n_outputs_)
 
     def _score_outputs(self, outputs: Array, Y: Array, weights: Array | None) -> float:
         return float(r2_score(Y, outputs, sample_weight=weights)) if np.isfinite(outputs).all() else float("nan")
 
     def predict(self, X: npt.ArrayLike) -> Array:
         """Return the predictions, (m,) or (m, k) for several targets."""
-        outputs = self._outputs(X)
-        return outputs.ravel() if self.n_outputs_ == 1 else outputs
+        return self._labels_of(self._outputs(X))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

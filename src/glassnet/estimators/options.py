@@ -1,35 +1,32 @@
-"""What scikit-learn's arguments mean here: one small function for each translation."""
+"""What the arguments mean besides the network: one small function for each translation."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import signature
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from glassnet import activations, optimizers, solvers
-from glassnet.arrays import Array
-from glassnet.callbacks import Request, Watcher
+from glassnet import losses, optimizers, solvers
+from glassnet.arrays import Array, check_count
+from glassnet.callbacks import Request, Watcher, start_all
 from glassnet.errors import choose, fault, type_fault
+from glassnet.estimators.architecture import check_architecture
 from glassnet.history import EpochRecord
-from glassnet.layers import Dense
-from glassnet.network import Network
 from glassnet.optimizers import Rule
 from glassnet.schedules import Schedule
 
 __all__ = [
-    "FlatLoss", "NoImprovement", "batch_size_of", "check_options", "is_full_batch", "make_network", "make_rule",
-    "start_weights",
+    "FlatLoss", "NoImprovement", "batch_size_of", "check_options", "is_full_batch", "make_rule", "say_which_wins",
 ]  # fmt: skip
 
-SKLEARN_NAMES = {"logistic": "sigmoid"}
 LEARNING_RATES = {"constant": None, "invscaling": None, "adaptive": None}
-REGRESSION_LOSSES = {"squared_error": None, "poisson": None}
 SOLVERS = {**optimizers.RULES, **solvers.METHODS}
+DTYPES = {"float32": np.float32, "float64": np.float64}
 
 
 def check_options(model: Any) -> None:
@@ -37,17 +34,16 @@ def check_options(model: Any) -> None:
     if isinstance(model.solver, str) or not hasattr(model.solver, "step"):
         choose("solver", model.solver, SOLVERS)
     choose("learning_rate", model.learning_rate, LEARNING_RATES)
-    _activation(model.activation)
-    _hidden_sizes(model.hidden_layer_sizes)
-    if hasattr(model, "loss"):
-        choose("loss", model.loss, REGRESSION_LOSSES)
+    check_architecture(model)
+    if model.loss is not None:
+        losses.get(model.loss)
     _whole("max_iter", model.max_iter)
     _whole("max_fun", model.max_fun)
     if not (isinstance(model.n_iter_no_change, float) and model.n_iter_no_change == np.inf):
         _whole("n_iter_no_change", model.n_iter_no_change)
     if not (isinstance(model.batch_size, str) and model.batch_size == "auto"):
         _whole("batch_size", model.batch_size)
-    for name in ("alpha", "power_t", "tol"):
+    for name in ("alpha", "l1", "power_t", "tol"):
         _number(name, getattr(model, name), "a number of at least 0", lambda value: 0 <= value < np.inf)
     for name in ("momentum", "validation_fraction", "beta_1", "beta_2"):
         _number(name, getattr(model, name), "a number in [0, 1)", lambda value: 0 <= value < 1)
@@ -56,6 +52,48 @@ def check_options(model: Any) -> None:
     for name in ("shuffle", "warm_start", "nesterovs_momentum", "early_stopping"):
         if not isinstance(getattr(model, name), bool | np.bool_):
             raise type_fault(name, "True or False", repr(getattr(model, name)))
+    if model.time_budget is not None:
+        _number("time_budget", model.time_budget, "a positive number of seconds", lambda value: value > 0)
+    if model.n_threads is not None:
+        check_count("n_threads", model.n_threads)
+    if model.dtype is not None:
+        choose("dtype", getattr(model.dtype, "__name__", str(model.dtype)), DTYPES)
+    if model.callbacks is not None:
+        _check_callbacks(model.callbacks)
+    if is_full_batch(model) and np.any(model.dropout):
+        remedy = f"Rules such as 'adam' take it: {', '.join(optimizers.RULES)}."
+        raise fault("dropout", f"0 with the solver {model.solver!r}, whose loss may not change from call to call",
+                    repr(model.dropout), remedy)  # fmt: skip
+
+
+def _check_callbacks(callbacks: Any) -> None:
+    for callback in callbacks if isinstance(callbacks, list | tuple) else ():
+        if hasattr(callback, "on_fit_task_end"):
+            remedy = f"Call model.set_callbacks({type(callback).__name__}(...)), as in scikit-learn."
+            raise type_fault("each callback", "one of glassnet's", repr(callback), remedy)
+    start_all(callbacks)
+
+
+def say_which_wins(model: Any, held_out: bool) -> None:
+    """Warn where arguments that were set on purpose are not read, because others stand in their place."""
+    usual = {name: parameter.default for name, parameter in signature(type(model)).parameters.items()}
+    changed = {name for name, value in usual.items() if not _same(getattr(model, name), value)}
+    if held_out and model.early_stopping and "validation_fraction" in changed:
+        _not_read("validation_fraction", "X_val and y_val win: they decide when to stop, and all rows of X are learned")
+    if not isinstance(model.solver, str):
+        for name in ("learning_rate", "learning_rate_init", "power_t", "momentum", "beta_1", "beta_2", "epsilon"):
+            if name in changed:
+                _not_read(name, "the rule given as solver wins, with its own options")
+    if model.scoring is not None and not model.early_stopping and not held_out:
+        _not_read("scoring", "nothing is held out without early_stopping=True or X_val")
+
+
+def _same(value: object, usual: object) -> bool:
+    return type(value) is type(usual) and bool(value == usual)
+
+
+def _not_read(name: str, why: str) -> None:
+    warnings.warn(f"{name} is not read: {why}.", UserWarning, stacklevel=6)
 
 
 def _whole(name: str, value: object) -> None:
@@ -66,38 +104,6 @@ def _whole(name: str, value: object) -> None:
 def _number(name: str, value: Any, expected: str, holds: Callable[[float], bool]) -> None:
     if isinstance(value, bool) or not isinstance(value, Real) or not holds(float(value)):
         raise fault(name, expected, repr(value))
-
-
-def _activation(name: object) -> str:
-    """Return the library's name of an activation; scikit-learn's "logistic" is the sigmoid."""
-    if not isinstance(name, str) or name not in SKLEARN_NAMES:
-        choose("activation", name, {**activations.ACTIVATIONS, **SKLEARN_NAMES})
-    return SKLEARN_NAMES.get(str(name), str(name))
-
-
-def _hidden_sizes(sizes: int | Sequence[int]) -> tuple[int, ...]:
-    listed = [sizes] if isinstance(sizes, Integral) else list(np.atleast_1d(np.asarray(sizes, dtype=object)))
-    for size in listed:
-        if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
-            raise fault("hidden_layer_sizes", "positive whole numbers", repr(sizes), "For example (50, 50).")
-    return tuple(int(size) for size in listed)
-
-
-def make_network(model: Any, n_inputs: int, n_outputs: int, output: str) -> Network:
-    """Return hidden layers as asked for, and an output layer."""
-    hidden = [Dense(size, _activation(model.activation)) for size in _hidden_sizes(model.hidden_layer_sizes)]
-    return Network(n_inputs, [*hidden, Dense(n_outputs, output)])
-
-
-def start_weights(model: Any, net: Network, rng: np.random.RandomState, dtype: npt.DTypeLike) -> Array:
-    """Return scikit-learn's start: weights and biases from U(-b, b), b^2 = 6 / (n_in + n_out), 2 for "logistic"."""
-    factor = 2.0 if _activation(model.activation) == "sigmoid" else 6.0
-    start = {}
-    for l, (n_in, n_out) in enumerate(zip(net.sizes[:-1], net.sizes[1:], strict=True), 1):
-        bound = (factor / (n_in + n_out)) ** 0.5
-        start[f"W{l}"] = rng.uniform(-bound, bound, (n_in, n_out))
-        start[f"b{l}"] = rng.uniform(-bound, bound, n_out)
-    return net.layout.pack(start, dtype)
 
 
 def is_full_batch(model: Any) -> bool:
@@ -112,7 +118,7 @@ def batch_size_of(model: Any, n_samples: int) -> int:
     if model.batch_size > n_samples:
         warnings.warn(
             f"Got batch_size {model.batch_size}, larger than the {n_samples} samples. It is going to be clipped.",
-            stacklevel=4,
+            stacklevel=6,
         )
     return min(int(model.batch_size), n_samples)
 
@@ -151,8 +157,9 @@ class _PerEpoch:
 class NoImprovement:
     """scikit-learn's rule for the end: no improvement by `tol` in more than `patience` epochs in a row.
 
-    Watches the validation score where there is one (and brings the best weights back), else the loss. With `adaptive`
-    the rate is divided by 5 first, until it is below 1e-6.
+    Watches `monitor`: a loss is to fall, a score to rise. What is measured on held-out rows brings its best weights
+    back, and its epochs are counted from the first on, the start of a solver left out. With `adaptive` the rate is
+    divided by 5 first, until it is below 1e-6.
     """
 
     tol: float
@@ -162,13 +169,16 @@ class NoImprovement:
 
     def start(self) -> Watcher:
         """Return a watcher for one run."""
-        sign = 1.0 if self.monitor == "loss" else -1.0
+        sign = 1.0 if self.monitor in ("loss", "validation_loss") else -1.0
         best = {"value": np.inf, "waited": 0}
         kept: list[tuple[Array, Array]] = []
 
         def after_epoch(record: EpochRecord) -> Request | None:
+            if record.epoch == 0:
+                return None
             value = sign * record.monitored(self.monitor)
-            best["waited"] = best["waited"] + 1 if value > best["value"] - self.tol else 0
+            improved = value <= best["value"] - self.tol  # NaN never does
+            best["waited"] = 0 if improved else best["waited"] + 1
             if value < best["value"]:
                 best["value"] = value
                 if self.monitor != "loss":
