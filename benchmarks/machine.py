@@ -8,7 +8,7 @@ from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("glassnet", "numpy", "scipy", "numba", "scikit-learn", "torch", "jax", "keras")
+PACKAGES = ("glassnet", "numpy", "scipy", "mkl", "numba", "scikit-learn", "torch", "jax", "keras")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS")
 
 

@@ -24,6 +24,7 @@ HOUSE = [
     *("engines/contract", "engines/reference", "engines/notices", "engines/threads", "engines/storage"),
     *("engines/machine", "engines/elementary", "engines/formulas", "engines/kernels", "engines/layer_kernels"),
     *(
+        "engines/blas",
         "engines/cost",
         "engines/micro",
         "engines/tiles",
@@ -99,7 +100,7 @@ IN_TYPES = {"matplotlib": ("gallery/",)}
 COMPILED = {
     *("engines/machine", "engines/elementary", "engines/formulas", "engines/kernels", "engines/layer_kernels"),
     *("engines/products", "engines/batch", "engines/epoch", "engines/compiled"),
-    *("engines/micro", "engines/tiles"),
+    *("engines/micro", "engines/tiles", "engines/blas"),
 }
 """Imported on first use only, so that these may import Numba and SciPy at their top."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
 import numpy as np
@@ -435,3 +435,36 @@ def test_bad_options_are_refused(make: Callable[[], object], message: str) -> No
 def test_callbacks_are_frozen() -> None:
     with pytest.raises(FrozenInstanceError):
         EarlyStopping().patience = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("engine", "seen"), [("numba", [4, 8, 10]), ("numpy", list(range(1, 11)))])
+def test_epochs_within_patience_are_run_in_one_call_and_heard(engine: str, seen: list[int]) -> None:
+    called: list[int] = []
+    losses: list[float] = []
+
+    class Patient:
+        def start(self) -> Watcher:
+            def after_epoch(record: EpochRecord) -> None:
+                called.append(record.epoch)
+                losses.append(record.loss)
+
+            return Watcher(after_epoch, patience=lambda: 4, hear=losses.extend)
+
+    objective = replace(LINE, engine=engine)
+    run = gn.train(objective, np.zeros(2), X, Y, epochs=10, batch_size=4, callbacks=[Patient()])
+    alone = gn.train(objective, np.zeros(2), X, Y, epochs=10, batch_size=4)
+    assert called == seen
+    assert losses == run.history["loss"].tolist()
+    np.testing.assert_array_equal(run.theta, alone.theta)
+
+
+def test_one_callback_without_patience_sees_every_epoch() -> None:
+    called: list[int] = []
+
+    class Patient:
+        def start(self) -> Watcher:
+            return Watcher(lambda record: None, patience=lambda: 4)
+
+    objective = replace(LINE, engine="numba")
+    gn.train(objective, np.zeros(2), X, Y, epochs=5, callbacks=[Patient(), lambda record: called.append(record.epoch)])
+    assert called == [1, 2, 3, 4, 5]

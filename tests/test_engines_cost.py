@@ -70,12 +70,12 @@ def test_without_numba_it_is_numpy(hide: Any, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.usefixtures("loaded")
-def test_what_is_loaded_costs_nothing_more() -> None:
-    """Two steps: a little more than the steps alone, so that even the smallest run is compiled."""
+def test_what_is_loaded_costs_nothing_more_to_load() -> None:
+    """Half a millisecond sets a run up: two steps are not worth it, a hundred are."""
     short = estimate(job(epochs=1, m=40))
     assert short.note == ""
     assert 0 < short.numba < 1e-3
-    assert short.name == "numba"
+    assert (short.name, estimate(job(epochs=50, m=40)).name) == ("numpy", "numba")
 
 
 @pytest.mark.usefixtures("unloaded")
@@ -126,10 +126,10 @@ def test_more_epochs_favour_numba(start: str, request: pytest.FixtureRequest) ->
 
 @pytest.mark.usefixtures("loaded")
 def test_seconds_are_in_proportion_to_the_steps() -> None:
-    one = estimate(job(epochs=1))
+    one, two = estimate(job(epochs=1)), estimate(job(epochs=2))
     for many in (estimate(job(epochs=30)), estimate(job(epochs=1, m=3000))):
         assert many.numpy == pytest.approx(30 * one.numpy)
-        assert many.numba == pytest.approx(30 * one.numba)
+        assert many.numba - one.numba == pytest.approx(29 * (two.numba - one.numba))  # besides setting it up
 
 
 @pytest.mark.usefixtures("loaded")
@@ -171,7 +171,8 @@ def test_compiled_steps_are_never_the_slower_ones(sizes: tuple[int, ...]) -> Non
 
 @pytest.mark.usefixtures("loaded")
 def test_the_gain_is_largest_for_small_networks() -> None:
-    gains = [both.numpy / both.numba for both in map(estimate, (job(2, 4, 1), job(64, 100, 10), job(784, 1000, 10)))]
+    jobs = [job(*sizes, epochs=10_000) for sizes in ((2, 4, 1), (64, 100, 10), (784, 1000, 10))]
+    gains = [both.numpy / both.numba for both in map(estimate, jobs)]
     assert gains == sorted(gains, reverse=True)
 
 

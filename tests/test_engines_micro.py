@@ -83,8 +83,22 @@ def test_products_are_numpys_and_stay_within_their_arrays(places, shapes, dtype,
 
         a, w = first(A, k + gap), second(W, n + gap)
         z = third(np.full(lay, np.nan, dtype), ld)
+        first_ones = one, gemm, 1 << 20, tiles, 2000
         forward_product(
-            one, gemm, tiles, 2000, m, n, k, a.ctypes.data, k + gap, w.ctypes.data, n + gap, z.ctypes.data, *strides
+            one,
+            gemm,
+            1 << 20,
+            tiles,
+            2000,
+            m,
+            n,
+            k,
+            a.ctypes.data,
+            k + gap,
+            w.ctypes.data,
+            n + gap,
+            z.ctypes.data,
+            *strides,
         )
         np.testing.assert_allclose(
             z.T if turned else z, exact[0] @ exact[1], rtol=tolerance, atol=5 * tolerance * k**0.5
@@ -93,7 +107,20 @@ def test_products_are_numpys_and_stay_within_their_arrays(places, shapes, dtype,
 
         d, out = first(D.T if turned else D, ld), third(np.full((m, k), np.nan, dtype), k + gap)
         back_product(
-            one, gemm, tiles, 2000, m, n, k, d.ctypes.data, *strides, w.ctypes.data, n + gap, out.ctypes.data, k + gap
+            one,
+            gemm,
+            1 << 20,
+            tiles,
+            2000,
+            m,
+            n,
+            k,
+            d.ctypes.data,
+            *strides,
+            w.ctypes.data,
+            n + gap,
+            out.ctypes.data,
+            k + gap,
         )
         np.testing.assert_allclose(out, exact[2] @ exact[1].T, rtol=tolerance, atol=5 * tolerance * n**0.5)
         assert gaps_are_untouched(out, k + gap)
@@ -103,7 +130,7 @@ def test_products_are_numpys_and_stay_within_their_arrays(places, shapes, dtype,
             old = rng.normal(size=(k, n)).astype(dtype) if beta else np.full((k, n), np.nan, dtype)
             g = third(old, n + gap)
             gradient_product(
-                one, gemm, tiles, 2000, m, n, k, dtype(alpha), a.ctypes.data, k + gap, d.ctypes.data, *strides,
+                *first_ones, m, n, k, dtype(alpha), a.ctypes.data, k + gap, d.ctypes.data, *strides,
                 dtype(beta), g.ctypes.data, n + gap,
             )  # fmt: skip
             expected = float(dtype(alpha)) * exact[0].T @ exact[2] + (old.astype(float) if beta else 0.0)

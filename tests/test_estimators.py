@@ -25,8 +25,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from glassnet import MLPClassifier, MLPRegressor
 from glassnet.callbacks import Watcher
 from glassnet.errors import GlassnetError
-from glassnet.estimators import options
-from glassnet.estimators.options import SOLVERS, NoImprovement
+from glassnet.estimators.continuing import InverseScaling, NoImprovement
+from glassnet.estimators.options import SOLVERS
 from glassnet.persistence import load_pipeline, save_pipeline
 
 PAIRS = [(MLPClassifier, neural_network.MLPClassifier), (MLPRegressor, neural_network.MLPRegressor)]
@@ -387,15 +387,37 @@ def test_evaluations_are_limited() -> None:
 
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_divergence_is_warned_of(early_stopping: bool) -> None:
-    model = MLPRegressor(solver="sgd", learning_rate_init=1e6, early_stopping=early_stopping, random_state=0)
-    with pytest.warns(ConvergenceWarning, match="The fit diverged: epoch .*last good weights are kept"):
+    model = MLPRegressor(solver="sgd", activation="identity", learning_rate_init=1.0, batch_size=442, random_state=0)
+    model.set_params(early_stopping=early_stopping, validation_fraction=0.2)
+    with pytest.warns() as seen:
         model.fit(X_diabetes, y_diabetes)
+    assert seen[-1].category is ConvergenceWarning
+    assert "The fit diverged: epoch " in str(seen[-1].message)
     assert model.status_ == "diverged"
     assert np.isfinite(model.theta_).all()
     assert np.isfinite(model.predict(X_diabetes)).all()
-    model = MLPRegressor(solver="sgd", learning_rate_init=1e300, random_state=0)
-    with pytest.warns(ConvergenceWarning, match="The fit diverged"):
-        model.partial_fit(X_diabetes, y_diabetes)
+    assert np.isnan(model.loss_curve_[-1])  # the epoch that broke off is counted, and has neither loss nor score
+    assert np.isfinite(model.best_validation_score_ if early_stopping else model.best_loss_)
+    assert (model.n_iter_, len(model.loss_curve_)) == (len(model.history_) + 1,) * 2
+
+
+@pytest.mark.parametrize("solver", ["sgd", "lbfgs"])
+def test_an_epoch_that_learned_nothing_is_an_error(solver: str) -> None:
+    X = np.finfo(float).max * np.linspace(0.1, 1.0, 20).reshape(10, 2)
+    model = MLPRegressor(solver=solver, random_state=0)
+    with pytest.raises(
+        GlassnetError, match=r"Solver produced non-finite parameter weights.*large values.*preprocessed"
+    ):
+        model.fit(X, y_diabetes[:10])
+    with pytest.raises(NotFittedError):
+        model.predict(X)
+    if solver == "sgd":
+        with pytest.raises(GlassnetError, match="non-finite parameter weights"):
+            model.partial_fit(X, y_diabetes[:10])
+        model.partial_fit(X_diabetes[:, :2], y_diabetes)
+        with pytest.warns(ConvergenceWarning, match="The last good weights are kept"):
+            model.partial_fit(X, y_diabetes[:10])
+        assert np.isfinite(model.theta_).all()
 
 
 def test_interruption_keeps_what_was_reached(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -416,7 +438,12 @@ def test_verbose(capsys: pytest.CaptureFixture[str], solver: str) -> None:
     model.fit(X_iris, y_iris)
     assert capsys.readouterr() == ("", "")
     model.set_params(verbose=True).fit(X_iris, y_iris)
-    assert "loss" in capsys.readouterr().err
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == f"Iteration {model.n_iter_}, loss = {model.loss_:.8f}"
+    if solver == "adam":
+        model.set_params(early_stopping=True, max_iter=20, n_iter_no_change=2, verbose=10).fit(X_iris, y_iris)
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[-1] == f"Validation score: {model.validation_scores_[-1]:f}"
 
 
 @pytest.mark.parametrize("solver", list(SOLVERS))
@@ -533,8 +560,7 @@ def test_wrong_targets_are_named() -> None:
 
 
 def test_the_schedule_counts_epochs() -> None:
-    rate = options.make_rule(
-        MLPClassifier(solver="sgd", learning_rate="invscaling", learning_rate_init=1.0), n_samples=99, batch_size=10
-    ).learning_rate
-    assert callable(rate)
+    rate = InverseScaling(1.0, 0.5, n_samples=99, batch_size=10)
     assert [rate(t) for t in (0, 9, 10, 19, 20)] == pytest.approx([1.0, 1.0, 0.1, 0.1, 199**-0.5])
+    later = InverseScaling(1.0, 0.5, n_samples=99, batch_size=10, seen=99, steps=10, start=1.0)
+    assert [later(t) for t in (10, 19, 20)] == pytest.approx([1.0, 1.0, 199**-0.5])

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glassnet.errors import GlassnetError
-from glassnet.sampling import SAMPLINGS, Batches
+from glassnet.sampling import SAMPLINGS, Batches, drawing
 
 
 def lengths(batches: Batches, seed: int = 0) -> list[int]:
@@ -48,3 +48,33 @@ def test_sequential_batches_are_slices() -> None:
 def test_no_batch_at_all_is_refused() -> None:
     with pytest.raises(GlassnetError, match="batch_size must be at most the 3 rows with drop_last, received 4"):
         Batches(3, 4, SAMPLINGS["shuffle"], drop_last=True)
+
+
+def test_sampling_of_your_own() -> None:
+    def backwards(m: int, size: int, rng: np.random.Generator) -> np.ndarray:
+        return np.arange(m)[::-1]
+
+    epoch = Batches(5, 2, drawing(backwards), drop_last=False).epoch(np.random.default_rng(0))
+    assert [list(rows) for rows in epoch] == [[4, 3], [2, 1], [0]]
+    whole = Batches(3, 3, drawing(backwards), drop_last=False)
+    assert [list(rows) for rows in whole.epoch(np.random.default_rng(0))] == [
+        [2, 1, 0]
+    ]  # one batch, drawn all the same
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([0, 1], r"must be \(3,\) whole numbers, received \(2,\)"),
+        ([0.0, 1.0, 2.0], "whole numbers, received .* float64"),
+        ([0, 1, 3], "must be from 0 to 2, received 0 to 3"),
+        ([-1, 1, 2], "must be from 0 to 2, received -1 to 2"),
+    ],
+)
+def test_rows_that_are_not_there_are_refused(rows: list[float], message: str) -> None:
+    """The compiled engine reads the memory of the rows it is given."""
+    batches = Batches(3, 2, drawing(lambda m, size, rng: np.array(rows)), drop_last=False)
+    with pytest.raises(GlassnetError, match=message):
+        batches.drawn(np.random.default_rng(0))
+    with pytest.raises(GlassnetError, match=message):
+        next(batches.epoch(np.random.default_rng(0)))

@@ -17,7 +17,7 @@ from glassnet.arrays import Array
 from glassnet.callbacks import Request, Watcher
 from glassnet.errors import GlassnetError
 from glassnet.history import EpochRecord, Run
-from glassnet.solvers import METHODS
+from glassnet.solvers import METHODS, evaluate
 
 every_method = pytest.mark.parametrize("method", METHODS)
 every_minimiser = pytest.mark.parametrize("method", [name for name in METHODS if name != "br"])
@@ -374,3 +374,18 @@ def test_hessian_product_equals_pytorch(name: str) -> None:
     value, expected = torch.autograd.functional.hvp(J, torch.tensor(theta), torch.tensor(v))
     assert float(value) == pytest.approx(float(objective.value(theta, X[:20], TARGETS[kind], WEIGHTS)), rel=1e-13)
     assert error(product(v), expected.numpy()) < 1e-12
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("m", [2, 9, 17000])
+def test_many_rows_are_evaluated_block_by_block(m: int, weighted: bool) -> None:
+    """The witness is the objective on all rows at once."""
+    rng = np.random.default_rng(0)
+    net = gn.Network(3, [gn.Dense(20, "tanh"), gn.Dense(2, "softmax")])
+    objective = gn.Objective(net, "cross_entropy", l1=0.01, l2=0.1)
+    X, Y, theta = rng.normal(size=(m, 3)), np.eye(2)[rng.integers(0, 2, m)], net.init(0)
+    weights = rng.uniform(0.1, 2.0, m) if weighted else None
+    J, grad = evaluate(objective, theta, *objective.check(X, Y, weights), net.work(theta))
+    whole, slope = objective.value_and_grad(theta, X, Y, weights)
+    np.testing.assert_allclose(J, whole, rtol=1e-12)
+    np.testing.assert_allclose(grad, slope, rtol=1e-9, atol=1e-14)

@@ -77,7 +77,7 @@ class CompiledLoop:
         self.scalars = np.array([1, 0], dtype)
         self.numbers = np.empty((len(work), 6), np.int32)
         self.table = np.array([self.row(line, *product) for line, product in zip(self.numbers, work, strict=True)])
-        self.loop = gemm_loop(numba, "sgemm" if dtype == np.float32 else "dgemm")
+        self.loop = gemm_loop(numba, np.dtype(dtype).name)
         self(1)
         left, right, out = work[-1]
         np.testing.assert_allclose(out, left @ right, rtol=1e-3)  # it wrote where it was told to
@@ -100,9 +100,9 @@ class CompiledLoop:
 def gemm_loop(numba: ModuleType, name: str) -> Callable[[np.ndarray, int], None]:
     from ctypes import CFUNCTYPE, c_int64
 
-    from numba.extending import get_cython_function_address
+    from glassnet.engines.blas import gemm_address
 
-    gemm = CFUNCTYPE(None, *[c_int64] * 13)(get_cython_function_address("scipy.linalg.cython_blas", name))
+    gemm = CFUNCTYPE(None, *[c_int64] * 13)(gemm_address(np.dtype(name)))
 
     @numba.njit
     def loop(table, count):

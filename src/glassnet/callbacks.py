@@ -7,7 +7,7 @@ runs. A plain function `record -> None | Request` is a callback, too.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import isnan
 from typing import Literal, Protocol
@@ -39,6 +39,10 @@ class Watcher:
 
     after_epoch: Callable[[EpochRecord], Request | None]
     at_end: Callable[[], Request | None] = lambda: None
+    patience: Callable[[], float] = lambda: 1
+    """In how many epochs from now it may first ask for something: so many may be run in one call."""
+    hear: Callable[[Sequence[float]], None] = lambda losses: None
+    """Is told the losses of epochs for which it is not called, because they lie within its patience."""
 
 
 class Callback(Protocol):
@@ -60,8 +64,8 @@ def start_all(callbacks: object) -> tuple[Watcher, ...]:
 
 def _start(callback: object) -> Watcher:
     if hasattr(callback, "start") and not isinstance(callback, type):
-        watcher: Watcher = callback.start()
-        return watcher
+        watcher = callback.start()
+        return watcher if isinstance(watcher, Watcher) else Watcher(watcher.after_epoch, watcher.at_end)
     if callable(callback) and not isinstance(callback, type):
         return Watcher(callback)
     raise type_fault("each callback", "EarlyStopping(...) and the like, or a function of a record", repr(callback))

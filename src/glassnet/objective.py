@@ -243,10 +243,12 @@ class Objective(Record):
     def penalty(self, theta: Array) -> Array:
         """l1 |W|_1 + l2/2 |W|^2, for each network of a stack."""
         total = np.zeros(theta.shape[:-1], theta.dtype)
-        if self.l1 or self.l2:
-            for part in self.net.weight_slices:
-                W = theta[..., part]
-                total = total + self.l1 * np.maximum(W, -W).sum(axis=-1) + 0.5 * self.l2 * (W * W).sum(axis=-1)
+        for part in self.net.weight_slices if self.l1 or self.l2 else ():
+            W = theta[..., part]
+            if self.l1:
+                total = total + self.l1 * np.maximum(W, -W).sum(axis=-1)
+            if self.l2:  # W @ W needs no memory for the squares
+                total = total + 0.5 * self.l2 * (W @ W if W.ndim == 1 else (W * W).sum(axis=-1))
         return total
 
     def _add_penalty_gradient(self, theta: Array, grad: Array) -> None:

@@ -260,13 +260,15 @@ class Adam:
         m <- beta1 m + (1 - beta1) g              v <- beta2 v + (1 - beta2) g^2
         step = -rate M / (sqrt V + eps),          M = m / (1 - beta1^t),  V = v / (1 - beta2^t)
 
-    (scikit-learn and the paper's "more efficient order" add eps to the uncorrected root.) State: m, v.
+    `eps_inside` adds eps to the root before its correction, sqrt V + eps / sqrt(1 - beta2^t): the paper's "more
+    efficient order" (section 2), and what scikit-learn computes. State: m, v.
     """
 
     learning_rate: float | Schedule = 1e-3
     beta1: float = field(default=0.9, kw_only=True)
     beta2: float = field(default=0.999, kw_only=True)
     eps: float = field(default=1e-8, kw_only=True)
+    eps_inside: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         _check(self, beta1=self.beta1, beta2=self.beta2, eps=self.eps)
@@ -289,7 +291,8 @@ class Adam:
     def numbers(self, t: Number, rate: Number) -> tuple[Number, ...]:
         """Return rate / (1 - beta1^t), 1 / sqrt(1 - beta2^t), eps, and the shares of old and new in m and v."""
         scale, root = rate / (1.0 - self.beta1**t), (1.0 - self.beta2**t) ** -0.5
-        return scale, root, self.eps, self.beta1, 1.0 - self.beta1, self.beta2, 1.0 - self.beta2
+        eps = self.eps * root if self.eps_inside else self.eps
+        return scale, root, eps, self.beta1, 1.0 - self.beta1, self.beta2, 1.0 - self.beta2
 
 
 def _adam(g: Array, theta: Array, slots: Slots, numbers: tuple[Number, ...]) -> tuple[Array, Slots]:

@@ -265,6 +265,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
 
 TRUSTED: tuple[str, ...] = (
     "glassnet.estimators.autoencoder.Autoencoder",
+    "glassnet.estimators.continuing.Memory",
     "glassnet.estimators.ensemble.Ensemble",
     "glassnet.estimators.mlp.MLPClassifier",
     "glassnet.estimators.mlp.MLPRegressor",

@@ -23,11 +23,15 @@ from glassnet.history import EpochRecord, History, Run
 from glassnet.layers import BatchNorm, Dropout, Mode
 from glassnet.least_squares import NetworkSquares, squares
 from glassnet.levenberg_marquardt import Damping
-from glassnet.network import Network
+from glassnet.network import Network, Work
 from glassnet.objective import Objective
 from glassnet.posterior import Posterior
 
-__all__ = ["METHODS", "minimize"]
+__all__ = ["METHODS", "evaluate", "minimize"]
+
+
+BLOCK = 1 << 17
+"""Numbers; so many activations of the widest layer are computed at a time."""
 
 
 @dataclass(frozen=True)
@@ -201,16 +205,19 @@ class _Watch:
         self.evaluations = 0
         self.rows: list[dict[str, float]] = []
         self.ending: Request | None = None
-        self.last: tuple[Array, float, Array] | None = None
+        self.place = start.copy()
+        self.work = objective.net.work(self.place)
+        self.last: tuple[float, Array] | None = None
         self.best: tuple[float, Array] = (np.inf, start)
         self.keeps_last = False
         self.posterior: Callable[[Array], Posterior] | None = None
 
     def value_and_grad(self, theta: Array) -> tuple[float, Array]:
-        self.evaluations += 1
-        J, grad, _ = self.objective.evaluate(theta, *self.data, None, Mode(training=True))
-        self.last = theta.copy(), float(J), grad
-        return self.scale * float(J), self.scale * grad
+        if self.last is None or not np.array_equal(self.place, theta):  # SciPy begins with the start once more
+            self.evaluations += 1
+            self.place[:] = theta
+            self.last = evaluate(self.objective, self.place, *self.data, self.work)
+        return self.scale * self.last[0], self.scale * self.last[1]
 
     def hessian_product(self, theta: Array, direction: Array) -> Array:
         return self.scale * self.objective.curvature(theta, direction, *self.data, Mode(training=True))
@@ -222,16 +229,15 @@ class _Watch:
 
     def after_iteration(self, theta: Array) -> None:
         """See where SciPy has arrived."""
-        if self.last is None or not np.array_equal(self.last[0], theta):
-            self.value_and_grad(theta)
+        self.value_and_grad(theta)
         assert self.last is not None
-        self.see(*self.last)
+        self.see(theta, *self.last)
 
     def see(
         self, theta: Array, J: float, grad: Array, scores: Mapping[str, float] | None = None, *, settled: bool = True
     ) -> None:
         """Record a row, ask the callbacks, test the gradient (and take it for the end only where all is settled)."""
-        self.last = theta, J, grad
+        self.last = J, grad
         if self.keeps_last or self.best[0] >= J:
             self.best = J, theta.copy()
         record = EpochRecord(
@@ -250,8 +256,8 @@ class _Watch:
         self.rows.append(record.row())
         if not np.isfinite(J):
             self.ending = Request("diverged", f"the loss is {J} in iteration {record.epoch}")
-        elif settled and np.abs(grad).max() <= self.tolerance:
-            self.ending = Request("converged", f"the largest entry of the gradient is {np.abs(grad).max():.1e}")
+        elif (slope := _largest(grad)) <= self.tolerance and settled:
+            self.ending = Request("converged", f"the largest entry of the gradient is {slope:.1e}")
         elif self.evaluations >= self.max_evaluations:
             self.ending = Request("completed", f"all {self.max_evaluations} evaluations of the loss were used")
         for watcher in self.watchers:
@@ -263,8 +269,8 @@ class _Watch:
         """Say how it ended, where neither the gradient nor a callback has: all iterations, rounding, or stuck."""
         if self.ending is not None or self.last is None:
             return
-        _, J, grad = self.last
-        slope = float(np.abs(grad).max())
+        J, grad = self.last
+        slope = _largest(grad)
         if iterations >= self.max_iter:
             self.ending = Request("completed", f"all {self.max_iter} iterations were run")
         elif slope <= np.sqrt(np.finfo(np.float64).eps) * max(1.0, abs(J)):
@@ -285,6 +291,34 @@ class _Watch:
         seconds = perf_counter() - self.begin
         history, status = History(tuple(self.rows)), ending.stop or "completed"
         return Run(theta, state, history, status, ending.reason, seconds, posterior=posterior)
+
+
+def _largest(grad: Array) -> float:
+    """The largest entry, without memory for their absolute values."""
+    return float(max(grad.max(), -grad.min()))
+
+
+def evaluate(
+    objective: Objective, theta: Array, X: Array, Y: Array, weights: Array | None, work: Work
+) -> tuple[float, Array]:
+    """Return J and its gradient over all rows, a block of rows after the other: what a block leaves stays in the cache.
+
+    BatchNorm needs all rows at once. `work` is memory for this theta, where the next call writes its gradient, too.
+    """
+    m, net = len(X), objective.net
+    blocks = -(-m * max(net.sizes[1:]) // BLOCK)
+    if blocks == 1 or any(isinstance(layer, BatchNorm) for layer in net.layers):
+        J, grad, _ = objective.evaluate(theta, X, Y, weights, None, Mode(training=True), work)
+        return float(J), grad
+    total, sums = 0.0, np.zeros_like(theta)
+    for block in range(blocks):
+        part = slice(m * block // blocks, m * (block + 1) // blocks)
+        w = None if weights is None else weights[part]
+        J, grad, trace = objective.evaluate(theta, X[part], Y[part], w, None, Mode(training=True), work)
+        share = len(trace.output) / m
+        total += share * float(J)
+        sums += share * grad
+    return total, sums
 
 
 def batch_statistics(net: Network, theta: Array, X: Array) -> Array:

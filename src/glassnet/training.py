@@ -22,13 +22,13 @@ import numpy.typing as npt
 from glassnet import optimizers
 from glassnet.arrays import Array, Seed, check_count, read_only
 from glassnet.callbacks import Request, Watcher, start_all
-from glassnet.errors import choose, fault
+from glassnet.errors import fault
 from glassnet.history import COLUMNS, Columns, EpochRecord, History, Run
 from glassnet.layers import BatchNorm, Mode
 from glassnet.network import Network
 from glassnet.objective import Objective
 from glassnet.optimizers import Rule, RuleState
-from glassnet.sampling import SAMPLINGS, Batches, Sampling
+from glassnet.sampling import Batches, Sampling, drawing
 from glassnet.schedules import Constant, as_schedule
 from glassnet.stepping import Data, EpochLoop, Setting, Start, begin
 
@@ -68,7 +68,8 @@ def train(
     batch_size     rows a step; `m` or more gives full-batch descent
     sampling       "shuffle": every row once an epoch, in a new order each time; "sequential": in the given order;
                    "bootstrap": rows drawn with replacement; "batches": the rows are cut into fixed batches (a last one
-                   that they do not fill is left out), and whole batches are drawn with replacement
+                   that they do not fill is left out), and whole batches are drawn with replacement; or a function
+                   of your own: (m, batch_size, rng) -> the rows (m,) of an epoch in turn
     drop_last      leave out a last batch that is smaller than the others
     validation     (X, Y) or (X, Y, sample_weight) of held-out rows: gives "validation_loss" (the data term alone) and
                    "validation_<metric>"; without it, metrics are measured on the training rows
@@ -136,8 +137,7 @@ def prepare(
     held_out = None if validation is None else objective.check(*validation, stacks=False)
     if average is not None and not 0 < average < 1:
         raise fault("average", "a decay between 0 and 1", average)
-    draw = choose("sampling", sampling, SAMPLINGS)
-    batches = Batches(len(X), check_count("batch_size", batch_size), draw, drop_last)
+    batches = Batches(len(X), check_count("batch_size", batch_size), drawing(sampling), drop_last)
     _check_batch_norm(objective.net, batches)
     check_count("epochs", epochs)
     if n_threads is not None:
@@ -278,12 +278,15 @@ def _run(
         while len(table) < epochs:
             if stop():
                 raise KeyboardInterrupt
-            done = loop.advance(epochs - len(table) if alone else 1)
+            ahead = epochs if alone else 1 if probe.measures else min(watcher.patience() for watcher in watchers)
+            done = loop.advance(int(max(1, min(ahead, epochs - len(table)))))
             table.add(done, loop.rate_factor, perf_counter() - clock)
             if (trouble := loop.trouble()) is not None:
                 ending = Request("diverged", f"epoch {len(table) + 1}: {trouble}. {SLOWER}")
                 break
             if not alone:
+                for watcher in watchers if len(done) > 1 else ():
+                    watcher.hear(done[:-1, 0].tolist())
                 theta, state = loop.kept()
                 record = table.record(theta, state, probe.scores(theta, state))
                 if (request := _ask(watchers, record, loop)) is not None:

@@ -28,6 +28,7 @@ from glassnet.engines.tables import (
     KIND,
     L1,
     L2,
+    LARGE,
     LARGEST_BLOCK,
     LD,
     LD_IN,
@@ -142,7 +143,7 @@ def dense_forward(like, plan, layer, transposed, base, m, me):
     for piece in range(me, pieces, team):
         low, high = n * piece // pieces, n * (piece + 1) // pieces
         forward_product(
-            like, plan[GEMM], plan[TILES], plan[TINY], m, high - low, layer[ROWS],
+            like, plan[GEMM], plan[LARGE], plan[TILES], plan[TINY], m, high - low, layer[ROWS],
             base + size * layer[A_IN], layer[LD_IN], theta + size * low, n, out + size * low * column, stride, column,
         )  # fmt: skip
         if active and layer[PULL] == 0:
@@ -215,8 +216,9 @@ def dense_back(like, plan, layer, below, base, m, d, stride, column, out, me):
         low, high = n_in * piece // pieces, n_in * (piece + 1) // pieces
         w = theta + size * low * n
         back_product(
-            like, plan[GEMM], plan[TILES], plan[TINY], m, n, high - low, d, stride, column, w, n, out + size * low, ld
-        )
+            like, plan[GEMM], plan[LARGE], plan[TILES], plan[TINY], m, n, high - low,
+            d, stride, column, w, n, out + size * low, ld,
+        )  # fmt: skip
         if below[ACTIVATE] != 0 and below[PULL] == 0:
             if pieces == 1:
                 call(None, plan[MULTIPLY], (out, slope, full(m * ld)))
@@ -274,23 +276,9 @@ def update(like, plan, layer, facts, numbers, partials, measured, base, m, d, st
             g = plan[SCRATCH_AT] + size * (start if plan[CLIP] != 0 else me * plan[LARGEST_BLOCK])
         a = base + size * (layer[A_IN] + low)
         gradient_product(
-            like,
-            plan[GEMM],
-            plan[TILES],
-            plan[TINY],
-            m,
-            n,
-            high - low,
-            alpha,
-            a,
-            layer[LD_IN],
-            d,
-            stride,
-            column,
-            beta,
-            g,
-            n,
-        )
+            like, plan[GEMM], plan[LARGE], plan[TILES], plan[TINY], m, n, high - low,
+            alpha, a, layer[LD_IN], d, stride, column, beta, g, n,
+        )  # fmt: skip
         if not direct:
             n_weights = (min(high, layer[N_IN]) - low) * n
             finish_block(

@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 from numba.core.errors import NumbaError
-from numba.extending import get_cython_function_address
 
 from glassnet.activations import get, softmax
 from glassnet.arrays import Array
 from glassnet.engines import kernels, layer_kernels, program, tiles
 from glassnet.engines import tables as t
+from glassnet.engines.blas import gemm_address, large
 from glassnet.engines.contract import Fused, Job
 from glassnet.engines.epoch import loop
 from glassnet.engines.formulas import Unlike, first_line
@@ -173,7 +173,7 @@ class FusedLoop:
                 row[t.FORWARD] = kernels.address(forward, T)
                 row[t.BACK] = kernels.address(back, T) if back else 0
         self._plan_output()
-        plan[t.GEMM] = get_cython_function_address("scipy.linalg.cython_blas", "sgemm" if T is np.float32 else "dgemm")
+        plan[[t.GEMM, t.LARGE]] = gemm_address(self.dtype), large()
         plan[t.TILES] = kernels.address("tiles", T)
         plan[t.MULTIPLY] = kernels.address("multiply", T)
         plan[t.GATHER_X] = kernels.address("gather", T, self.X.dtype.type.__name__)
@@ -257,15 +257,17 @@ class FusedLoop:
         return max(1, int(SECONDS_A_CALL / self.pace)) if self.pace else 16
 
     def _call(self, count: int, rates: Any, steps: int) -> None:
-        self._numbers(rates, steps + self.updates, count)
-        self.plan[[t.CALLS, t.BEFORE]] = count, self.updates
-        self._plan_addresses()
+        before = self.updates
+        self._numbers(rates, steps + before, count)
+        plan = self.plan
+        plan[t.CALLS], plan[t.BEFORE] = count, before
+        plan[t.NUMBERS_AT], plan[t.RESULTS_AT] = self.numbers.ctypes.data, self.results.ctypes.data
         plan_at, one, begin = self.plan.ctypes.data, 1.0, perf_counter()
         if self.team == 1:
             self.run(one, plan_at, 0)
         else:
             run_team(lambda me: self.run(one, plan_at, me), self.team)
-        self.pace = (perf_counter() - begin) / max(1, self.updates - int(self.plan[t.BEFORE]))
+        self.pace = (perf_counter() - begin) / max(1, self.updates - before)
         end = int(self.place[t.END])
         if end != t.GOING_ON:
             kind = {t.BAD_LOSS: "loss", t.BLOWN_UP: "blown up", t.BAD_THETA: "theta"}[end]
@@ -273,12 +275,12 @@ class FusedLoop:
 
     def _numbers(self, rates: Any, first: int, count: int) -> None:
         """The rule's numbers for steps first ... first + count - 1, counted from 0; one row where none changes."""
-        when = np.arange(first + 1, first + count + 1)
-        numbers = self.rule.numbers(when, rates(first, count))
-        moving = any(np.ndim(number) for number in numbers)
+        numbers = self.rule.numbers(np.arange(first + 1, first + count + 1), rates(first, count))
+        moving = any(isinstance(number, np.ndarray) and number.ndim for number in numbers)
+        self.numbers = np.empty((count if moving else 1, len(numbers)), self.dtype)
         with np.errstate(over="ignore"):  # a rate beyond the dtype makes an infinite step, which ends the run
-            table = [np.broadcast_to(np.asarray(number, self.dtype), count if moving else 1) for number in numbers]
-        self.numbers = np.stack(table, axis=1)
+            for column, number in enumerate(numbers):
+                self.numbers[:, column] = number
         self.plan[t.NUMBERS_STRIDE] = len(numbers) if moving else 0
 
     def finished(self) -> Array:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import dis
 import hashlib
 from collections.abc import Callable
+from functools import cache
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -74,9 +75,10 @@ def _surrounding(value: Any, dtype: Any, done: dict[object, Any]) -> Any:
     return _scalar(value, dtype, done) if isinstance(value, FunctionType) else value
 
 
-def _names(code: CodeType) -> set[str]:
+@cache
+def _names(code: CodeType) -> frozenset[str]:
     """Return the global names that the code looks up."""
-    return {step.argval for step in dis.get_instructions(code) if step.opname == "LOAD_GLOBAL"}
+    return frozenset(step.argval for step in dis.get_instructions(code) if step.opname == "LOAD_GLOBAL")
 
 
 def _with_numbers(code: CodeType, dtype: Any) -> CodeType:

@@ -1,7 +1,8 @@
 """Products of matrices: tiles of vector instructions for small ones, BLAS for large ones, plain loops for tiny ones.
 
 Matrices lie row by row, as NumPy's do; BLAS takes them column by column, that is transposed: C = A B is its
-C^T = B^T A^T. `ld` is the number of places from one row to the next. Arguments are addresses.
+C^T = B^T A^T. `ld` is the number of places from one row to the next. Arguments are addresses. `large` is the bytes of
+weights beyond which BLAS is as fast, for it copies what it needs into an order of its own; half of it for a gradient.
 """
 
 from __future__ import annotations
@@ -22,20 +23,18 @@ TILES = VECTORS != 0
 """Whether vectors can be read and written under a mask."""
 LEAST, LEAST_TURNED = 30, 100
 """Products of at most so many multiplications are plain loops; the second, where Z or D is stored transposed."""
-MOST_FORWARD, MOST_BACK, MOST_GRADIENT = 1 << 20, 1 << 20, 1 << 19
-"""Bytes of weights beyond which BLAS is as fast, for it copies what it needs into an order of its own."""
 
 
 # ---- the three products of a layer ---------------------------------------------------------------------------------
 
 
 @inner
-def forward_product(like, blas, tiles, tiny, m, n, k, a, lda, w, ldw, z, row, column):
+def forward_product(like, blas, large, tiles, tiny, m, n, k, a, lda, w, ldw, z, row, column):
     """Z (m, n) = A (m, k) W (k, n), where Z has strides row and column, one of which is 1."""
     one, zero, work = like, to(like, 0), m * n * k
     least = LEAST if column == 1 else LEAST_TURNED
     some = m > 1 or n <= 8 * lanes(like)  # one row, 256 columns of 785: 10.4 us by BLAS, which reads W in order; 13.7
-    if TILES and some and work > least and bytes_of(like) * k * ldw <= MOST_FORWARD:
+    if TILES and some and work > least and bytes_of(like) * k * ldw <= large:
         call(None, tiles, (FORWARD_WAY, m, n, k, a, lda, w, ldw, z, row, column, one, zero))
         return
     if work > tiny:
@@ -62,10 +61,10 @@ def forward_product(like, blas, tiles, tiny, m, n, k, a, lda, w, ldw, z, row, co
 
 
 @inner
-def back_product(like, blas, tiles, tiny, m, n, k, d, row, column, w, ldw, out, ldo):
+def back_product(like, blas, large, tiles, tiny, m, n, k, d, row, column, w, ldw, out, ldo):
     """dA (m, k) = D (m, n) W^T, W (k, n)."""
     one, zero, work = like, to(like, 0), m * n * k
-    if TILES and work > LEAST and (column == 1 or work > LEAST_TURNED) and bytes_of(like) * k * ldw <= MOST_BACK:
+    if TILES and work > LEAST and (column == 1 or work > LEAST_TURNED) and bytes_of(like) * k * ldw <= large:
         call(None, tiles, (BACK_WAY, m, n, k, d, ldo, w, ldw, out, row, column, one, zero))
         return
     if work > tiny:
@@ -81,13 +80,13 @@ def back_product(like, blas, tiles, tiny, m, n, k, d, row, column, w, ldw, out, 
 
 
 @inner
-def gradient_product(like, blas, tiles, tiny, m, n, k, alpha, a, lda, d, row, column, beta, g, ldg):
+def gradient_product(like, blas, large, tiles, tiny, m, n, k, alpha, a, lda, d, row, column, beta, g, ldg):
     """G (k, n) = beta G + alpha A^T D, A (m, k), D (m, n); beta is 0 or 1."""
     work, L = m * n * k, lanes(like)
     idle = -n & (L - 1)  # lanes of the last vector; more than a fifth of n, and BLAS is faster (n = 50: 4.5 to 5.2 us)
     full = column != 1 or n <= 2 * L or m < 32 or 5 * idle <= n
     least = LEAST if column == 1 else LEAST_TURNED
-    if TILES and full and work > least and bytes_of(like) * k * n < MOST_GRADIENT:
+    if TILES and full and work > least and 2 * bytes_of(like) * k * n < large:
         call(None, tiles, (GRADIENT_WAY, m, n, k, a, lda, d, ldg, g, row, column, alpha, beta))
         return
     if work > tiny:

@@ -81,6 +81,7 @@ DENSE, DROPOUT, BATCH_NORM, LAYER_NORM = range(4)
     ORDER_STATE,
     NOISE_STATE,
     GEMM,
+    LARGE,  # bytes of weights beyond which BLAS is as fast as tiles
     TILES,
     TINY,  # products of at most so many multiplications are plain loops
     GATHER_X,
@@ -103,7 +104,7 @@ DENSE, DROPOUT, BATCH_NORM, LAYER_NORM = range(4)
     CLIP,
     AVERAGED,
     PLAN_LENGTH,
-) = range(65)
+) = range(66)
 
 ELEMENTWISE, TRANSPOSED, ROWWISE = range(3)
 """Kinds of outputs: any element-wise activation; softmax with its cross-entropy; softmax with another loss."""

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-__all__ = ["cores", "limited_blas", "run_team", "single_threaded_blas"]
+__all__ = ["cores", "limited_blas", "mkl_is_in_use", "run_team", "single_threaded_blas"]
 
 _lock = threading.Lock()
 _held: list[Any] = []
@@ -33,6 +33,13 @@ def _controller() -> Any:
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController().select(user_api="blas")
+
+
+def mkl_is_in_use() -> bool:
+    """Return whether a library of this process has loaded MKL."""
+    from threadpoolctl import ThreadpoolController
+
+    return bool(ThreadpoolController().select(internal_api="mkl").lib_controllers)
 
 
 def _take_over() -> None:

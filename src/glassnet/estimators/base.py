@@ -19,11 +19,12 @@ from glassnet.engines import get_engine
 from glassnet.errors import GlassnetError, fault
 from glassnet.estimators import architecture, fitting, options
 from glassnet.estimators.bridge import Bridge
+from glassnet.estimators.continuing import FRESH
 from glassnet.estimators.showing import Summary, notebook_view, summarise
+from glassnet.estimators.weights import Views, given_weights
 from glassnet.history import Run
 from glassnet.layers import Dense
 from glassnet.network import PREDICT, Network, Trace
-from glassnet.optimizers import RuleState
 
 __all__ = ["MLP", "Classes", "has_partial_fit", "store"]
 
@@ -61,8 +62,8 @@ class MLP(CallbackSupportMixin, BaseEstimator):
         they decide when to stop, in the place of `validation_fraction`: where both are given, X_val wins, and a warning
         says so. Without it they decide nothing.
 
-        Raises GlassnetError (a ValueError) for input that cannot be right. A run that diverges is warned of, and keeps
-        the last good weights.
+        Raises GlassnetError (a ValueError) for input that cannot be right, and where the first epoch diverges. A run
+        that diverges later is warned of, and keeps the last good weights.
         """
         rows = fitting.begin_fit(
             self, X, y, sample_weight, X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val
@@ -106,18 +107,21 @@ class MLP(CallbackSupportMixin, BaseEstimator):
         """Return the weights of the rows, those of their classes included."""
         return weights
 
-    def _begin(self, X: Array, Y: Array) -> None:
-        """Make the network and its start, and forget what an earlier fit left."""
+    def _begin(self, X: Array, Y: Array, *, given: bool) -> None:
+        """Make the network and its start, of the weights that were assigned if `given`; forget what was before."""
         self._random = check_random_state(self.random_state)
         self.network_: Network = self._asked_for(X, Y)
         self.theta_ = architecture.start_weights(self, self.network_, self._random, X.dtype)
+        assigned = self.__dict__.pop("_given", {})
+        if given and assigned:
+            self.theta_ = given_weights(self.network_, self.theta_, assigned)
         self.state_ = self.network_.init_state(X.dtype)
         self.out_activation_ = {"sigmoid": "logistic"}.get(
             self.network_.output_activation, self.network_.output_activation
         )
         self.n_outputs_, self.n_layers_ = self.network_.n_outputs, len(self.coefs_) + 1
         self.t_ = 0
-        self._memory: tuple[object, RuleState | None] = (None, None)
+        self._optimizer, self._no_improvement_count = FRESH, 0
         self.loss_curve_: list[float] = []
         self.best_loss_: float | None = np.inf
         self.validation_scores_: list[float] | None = [] if self.early_stopping else None
@@ -147,8 +151,10 @@ class MLP(CallbackSupportMixin, BaseEstimator):
         self._check_classes(y, classes, first)
         rows, targets, weights = self._read(X, y, sample_weight, reset=first, classes="known")
         if first:
-            self._begin(rows, targets)
-        plan = fitting.plan_batches(self, fitting.Rows(rows, targets, weights), 1)
+            self._begin(rows, targets, given=True)
+        else:
+            self._random = check_random_state(self.random_state)
+        plan = fitting.plan_batches(self, fitting.Rows(rows, targets, weights), 1, going_on=not first)
         run = training.train(**plan)
         self._say_estimate(run)
         if run.status == "diverged":
@@ -161,15 +167,37 @@ class MLP(CallbackSupportMixin, BaseEstimator):
 
     @property
     def coefs_(self) -> list[Array]:
-        """The weight matrices (n_in, n_out), layer by layer: views of `theta_`."""
-        check_is_fitted(self, "theta_")
-        return [layer["W"] for layer in self.network_.split(self.theta_) if "W" in layer]
+        """The weight matrices (n_in, n_out), layer by layer: views of `theta_`.
+
+        Assigning writes into `theta_`; before the first fit, `partial_fit` and a warm start begin with what is given.
+        """
+        return self._layers("coefs_", "W")
+
+    @coefs_.setter
+    def coefs_(self, values: Any) -> None:
+        self._assign("coefs_", values)
 
     @property
     def intercepts_(self) -> list[Array]:
-        """The biases (n_out,), layer by layer: views of `theta_`."""
+        """The biases (n_out,), layer by layer: views of `theta_`, assigned to as `coefs_`."""
+        return self._layers("intercepts_", "b")
+
+    @intercepts_.setter
+    def intercepts_(self, values: Any) -> None:
+        self._assign("intercepts_", values)
+
+    def _layers(self, name: str, key: str) -> list[Array]:
+        given: dict[str, list[Array]] = self.__dict__.get("_given", {})
+        if name in given:
+            return given[name]
         check_is_fitted(self, "theta_")
-        return [layer["b"] for layer in self.network_.split(self.theta_) if "b" in layer]
+        return Views(name, [layer[key] for layer in self.network_.split(self.theta_) if key in layer])
+
+    def _assign(self, name: str, values: Any) -> None:
+        if hasattr(self, "theta_"):
+            getattr(self, name)[:] = values
+        else:
+            self.__dict__.setdefault("_given", {})[name] = list(values)
 
     def activations(self, X: npt.ArrayLike, layer: int) -> Array:
         """Return the activations (m, units) of a layer, as in a prediction.

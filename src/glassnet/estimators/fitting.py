@@ -12,22 +12,28 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
+from math import isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
 
 from glassnet import solvers, training
 from glassnet.arrays import Array
-from glassnet.callbacks import Progress, TimeBudget
+from glassnet.callbacks import TimeBudget
 from glassnet.engines.threads import limited_blas
 from glassnet.errors import GlassnetError, fault
 from glassnet.estimators import options
+from glassnet.estimators.continuing import FRESH, InverseScaling, Memory, NoImprovement, in_turn, standing_of
+from glassnet.estimators.lines import Lines
 from glassnet.estimators.watching import Measure, Watching, scorer_of, with_columns
 from glassnet.history import Run
+from glassnet.layers import Dropout
 from glassnet.objective import Objective
+from glassnet.sampling import Sampling
 
 __all__ = ["Rows", "begin_fit", "complaint", "finish_fit", "keep", "plan_batches", "plan_fit", "run_fit"]
 
@@ -70,7 +76,16 @@ def plan_fit(
 
 
 def finish_fit(model: Any, plan: Mapping[str, Any], run: Run) -> None:
-    """Store what the run of a plan has left as attributes, and warn where it did not end by itself."""
+    """Store what the run of a plan has left as attributes, and warn where it did not end by itself.
+
+    Raises GlassnetError where the very first epoch of a model diverged: nothing was learned.
+    """
+    if run.status == "diverged" and not model.loss_curve_ and all(row["epoch"] == 0 for row in run.history):
+        del model.theta_, model.network_
+        raise GlassnetError(
+            "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
+            f"preprocessed. In {run.reason}"
+        )
     keep(model, plan, run)
     if text := complaint(model, plan, run):
         warnings.warn(text, ConvergenceWarning, stacklevel=4)  # the caller of fit, which has a wrapper
@@ -92,10 +107,12 @@ def begin_fit(
     reset = not (model.warm_start and hasattr(model, "network_"))
     rows, targets, weights = model._read(X, y, sample_weight, reset=reset, classes="new" if reset else "same")
     if reset:
-        model._begin(rows, targets)
+        model._begin(rows, targets, given=bool(model.warm_start))
     elif model._asked_for(rows, targets) != model.network_:
         remedy = "Leave hidden_layer_sizes and activation as they were, or fit a clone."
         raise fault("the network of a warm start", f"as before, {model.network_.sizes}", "another one", remedy)
+    else:
+        model._random = check_random_state(model.random_state)
     return Rows(rows, targets, weights, _read_held_out(model, X_val, y_val, sample_weight_val))
 
 
@@ -132,41 +149,45 @@ def _objective(model: Any, rows: Rows) -> Objective:
     return Objective(model.network_, model._loss(), **penalties, engine=model.engine)
 
 
-def plan_batches(model: Any, rows: Rows, epochs: int, users: tuple[object, ...] = ()) -> dict[str, Any]:
-    """Return the arguments of `train` for so many epochs."""
-    objective = _objective(model, rows)
+def plan_batches(
+    model: Any, rows: Rows, epochs: int, users: tuple[object, ...] = (), *, going_on: bool = False
+) -> dict[str, Any]:
+    """Return the arguments of `train` for so many epochs, for one run; `going_on` with the rule of the last one."""
     rows = _with_held_out(model, rows)
+    objective = _objective(model, rows)
     own_metric = rows.held_out is not None and model.scoring is None
     batch_size = options.batch_size_of(model, len(rows.X))
-    adaptive = model.solver == "sgd" and model.learning_rate == "adaptive"
-    stop = options.NoImprovement(float(model.tol), float(model.n_iter_no_change), adaptive, _monitor(model))
+    last = model._optimizer if going_on and model._optimizer.kind == _rule_kind(model) else FRESH
+    order: Sampling = "sequential"
+    if model.shuffle:  # one batch needs no order
+        order = in_turn(model._random, len(rows.X)) if batch_size < len(rows.X) else "shuffle"
     return {
         "objective": objective,
         "theta": model.theta_,
         "X": rows.X,
         "Y": rows.Y,
-        "optimizer": options.make_rule(model, len(rows.X), batch_size),
+        "optimizer": options.make_rule(model, len(rows.X), batch_size, last),
         "epochs": epochs,
         "batch_size": batch_size,
         "sample_weight": rows.weights,
         "validation": rows.held_out,
         "metrics": _metrics(model, rows) if own_metric else {},
-        "callbacks": [_watching(model, [stop], users, _measure_scorer(model, rows))],
-        "sampling": "shuffle" if model.shuffle else "sequential",
+        "callbacks": [_watching(model, [_patience(model)], users, _measure_scorer(model, rows))],
+        "sampling": order,
         "state": model.state_,
-        "rule_state": model._memory[1] if model._memory[0] == _rule_kind(model) else None,
-        "rng": int(model._random.randint(2**31 - 1)),
+        "rule_state": last.state,
+        "rng": _noise_seed(model),
         "n_threads": model.n_threads,
     }
 
 
 def _plan_solver(model: Any, rows: Rows, users: tuple[object, ...]) -> dict[str, Any]:
     """Return the arguments of `minimize`, with held-out rows measured in each iteration."""
-    objective = _objective(model, rows)
     rows = _with_held_out(model, rows)
+    objective = _objective(model, rows)
     ends: list[object] = [options.FlatLoss(float(model.tol))]
     if model.early_stopping:
-        ends.append(options.NoImprovement(float(model.tol), float(model.n_iter_no_change), monitor=_monitor(model)))
+        ends.append(NoImprovement(float(model.tol), float(model.n_iter_no_change), monitor=_monitor(model)))
     return {
         "objective": objective,
         "theta": model.theta_,
@@ -175,7 +196,7 @@ def _plan_solver(model: Any, rows: Rows, users: tuple[object, ...]) -> dict[str,
         "sample_weight": rows.weights,
         "method": model.solver,
         "max_iter": int(model.max_iter),
-        "max_evaluations": int(model.max_fun),
+        "max_evaluations": int(model.max_fun) + 1,  # SciPy ends the iteration in which there were more than max_fun
         "tolerance": float(model.tol),
         "callbacks": [_watching(model, ends, users, _measure_all(model, rows, objective))],
     }
@@ -184,8 +205,23 @@ def _plan_solver(model: Any, rows: Rows, users: tuple[object, ...]) -> dict[str,
 def _watching(model: Any, ends: list[object], users: tuple[object, ...], measure: Measure | None) -> Watching:
     own = [*ends, *([] if model.time_budget is None else [TimeBudget(float(model.time_budget))])]
     if model.verbose:
-        own.append(Progress(show=(_score_name(model),)))
+        own.append(Lines(_score_name(model)))
     return Watching(own, (*(model.callbacks or ()), *users), measure)
+
+
+def _patience(model: Any) -> NoImprovement:
+    """Return the end of a run of batches, which counts on from the last fit and holds its best weights."""
+    adaptive = model.solver == "sgd" and model.learning_rate == "adaptive"
+    monitor = _monitor(model)
+    standing = standing_of(model, monitor)
+    kept = None if monitor == "loss" or standing.best == np.inf else (model.theta_, model.state_)
+    return NoImprovement(float(model.tol), float(model.n_iter_no_change), adaptive, monitor, standing, kept)
+
+
+def _noise_seed(model: Any) -> int:
+    """Return a seed for the noise of Dropout; without it nothing is drawn from `random_state`."""
+    noisy = any(isinstance(layer, Dropout) for layer in model.network_.layers)
+    return int(model._random.randint(2**31 - 1)) if noisy else 0
 
 
 def _rule_kind(model: Any) -> object:
@@ -253,20 +289,36 @@ def keep(model: Any, plan: Mapping[str, Any], run: Run) -> None:
     """Turn a run into attributes."""
     run = replace(run, history=with_columns(run.history, plan["callbacks"][0].scores))
     model.theta_, model.state_ = run.theta, run.state
-    model._memory = (_rule_kind(model), run.rule_state)
     model.status_, model.stop_reason_, model.history_ = run.status, run.reason, run.history
     rows = [row for row in run.history if row["epoch"] > 0]
-    model.n_iter_ = len(rows)
-    model.t_ += len(rows) * len(plan["X"])
+    broken = [float("nan")] if run.status == "diverged" else []  # the epoch that broke off has no loss and no score
+    model.n_iter_ = len(rows) + len(broken)
+    model.t_ += model.n_iter_ * len(plan["X"])
     model.loss_ = run.loss
-    model.loss_curve_ += [row["loss"] for row in rows]
+    if "optimizer" in plan:
+        _remember(model, plan, run)
+    model.loss_curve_ += [row["loss"] for row in rows] + broken
     if model.early_stopping and model.validation_scores_ is not None:
         sign = -1.0 if model.scoring == "loss" else 1.0  # a score: the larger, the better
-        model.validation_scores_ += [sign * row[_score_name(model)] for row in rows]
-        model.best_validation_score_ = max(model.validation_scores_, default=None)
+        model.validation_scores_ += [sign * row[_score_name(model)] for row in rows] + broken
+        model.best_validation_score_ = max(filter(isfinite, model.validation_scores_), default=None)
         model.best_loss_ = None
     else:
-        model.best_loss_ = min(model.loss_curve_, default=np.inf)
+        model.best_loss_ = min(filter(isfinite, model.loss_curve_), default=np.inf)
+
+
+def _remember(model: Any, plan: Mapping[str, Any], run: Run) -> None:
+    """Keep what the next fit goes on with: the rule's memory, the rate of its next step, and the patience used up."""
+    if not len(run.history):
+        return
+    stop, rates = _patience(model), run.history["learning_rate"].tolist()
+    standing = stop.after_all(run.history[stop.monitor].tolist(), rates)
+    rate = rates[-1] * (0.2 if standing.divided else 1.0)
+    schedule = plan["optimizer"].learning_rate
+    if isinstance(schedule, InverseScaling):
+        rate = schedule(int(run.history["updates"][-1]))
+    model._optimizer = Memory(_rule_kind(model), run.rule_state, rate)
+    model._no_improvement_count = standing.waited
 
 
 def complaint(model: Any, plan: Mapping[str, Any], run: Run) -> str:

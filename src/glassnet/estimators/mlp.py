@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.metrics import accuracy_score, r2_score
+from sklearn.metrics import r2_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import type_of_target, unique_labels
@@ -24,6 +24,7 @@ from glassnet.errors import GlassnetError, fault
 from glassnet.estimators import architecture
 from glassnet.estimators.base import MLP, Classes, store
 from glassnet.optimizers import Rule
+from glassnet.scores import r2
 
 __all__ = ["MLPClassifier", "MLPRegressor"]
 
@@ -112,7 +113,15 @@ class MLPClassifier(ClassifierMixin, MLP):
         """Return labels as rows of 0 and 1."""
         if classes == "new":
             self._learn_classes(y)
-        found = unique_labels(y)
+        else:
+            self._compare_classes(unique_labels(y), classes)
+        if self._multilabel:
+            return np.asarray(self._labels.transform(y))
+        number = np.searchsorted(self.classes_, y)[:, None]
+        return np.asarray(number == (np.arange(len(self.classes_)) if len(self.classes_) > 2 else [1]))
+
+    def _compare_classes(self, found: Array, classes: Classes) -> None:
+        """Raise GlassnetError for classes that were not there before, or are missing where all are expected."""
         if classes == "same" and not np.array_equal(found, self.classes_):
             raise GlassnetError(
                 "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
@@ -120,7 +129,6 @@ class MLPClassifier(ClassifierMixin, MLP):
             )
         if len(unseen := np.setdiff1d(found, self.classes_)):
             raise GlassnetError(f"y has classes that were not there before: {unseen}; known: {self.classes_}.")
-        return np.asarray(self._labels.transform(y))
 
     def _learn_classes(self, y: npt.ArrayLike) -> None:
         self._labels = LabelBinarizer().fit(y)
@@ -170,7 +178,11 @@ class MLPClassifier(ClassifierMixin, MLP):
         return check_weights(of_rows if weights is None else weights * of_rows, len(labels))
 
     def _score_outputs(self, outputs: Array, Y: Array, weights: Array | None) -> float:
-        return float(accuracy_score(self._labels_of(Y), self._labels_of(outputs), sample_weight=weights))
+        if self.n_outputs_ > 1 and not self._multilabel:
+            right = outputs.argmax(axis=1) == Y.argmax(axis=1)
+        else:
+            right = ((outputs > 0.5) == (Y > 0.5)).all(axis=1) | (len(self.classes_) == 1)
+        return float(np.average(right, weights=weights))
 
     def predict(self, X: npt.ArrayLike) -> Array:
         """Return the predicted labels, (m,) or (m, k) for several labels a row."""
@@ -201,9 +213,9 @@ class MLPRegressor(RegressorMixin, MLP):
 
     `loss` is any loss of the library by name ("squared_error", which is half the square, "quantile", "poisson", ...),
     with options ({"name": "quantile", "q": 0.9}), as a record, or a pair (value, slope) of your own. It is averaged
-    over the outputs, as in scikit-learn. `output_activation` None is the one that the loss belongs to: exp for
-    "poisson" and "gamma", the identity for losses of real numbers. `scoring` None is R2. All else is as in
-    `MLPClassifier`.
+    over the outputs, as in scikit-learn, but "poisson" is added up, as there. `output_activation` None is the one that
+    the loss belongs to: exp for "poisson" and "gamma", the identity for losses of real numbers. `scoring` None is R2.
+    All else is as in `MLPClassifier`.
 
     >>> X = np.linspace(-1, 1, 50)[:, None]
     >>> model = MLPRegressor(hidden_layer_sizes=(10,), solver="lbfgs", random_state=0).fit(X, X.ravel() ** 2)
@@ -274,10 +286,13 @@ class MLPRegressor(RegressorMixin, MLP):
 
     def _loss(self) -> losses.Loss:
         loss = losses.get(self.loss)
-        return loss if loss.domain == "simplex" else losses.scaled(loss, 1.0 / self.n_outputs_)
+        summed = loss.domain == "simplex" or loss.name == "poisson"  # scikit-learn adds up the Poisson losses
+        return loss if summed else losses.scaled(loss, 1.0 / self.n_outputs_)
 
     def _score_outputs(self, outputs: Array, Y: Array, weights: Array | None) -> float:
-        return float(r2_score(Y, outputs, sample_weight=weights)) if np.isfinite(outputs).all() else float("nan")
+        if not np.isfinite(outputs).all():
+            return float("nan")
+        return r2(outputs, Y) if weights is None else float(r2_score(Y, outputs, sample_weight=weights))
 
     def predict(self, X: npt.ArrayLike) -> Array:
         """Return the predictions, (m,) or (m, k) for several targets."""

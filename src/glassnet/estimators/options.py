@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from inspect import signature
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from glassnet import losses, optimizers, solvers
-from glassnet.arrays import Array, check_count
+from glassnet.arrays import check_count
 from glassnet.callbacks import Request, Watcher, start_all
 from glassnet.errors import choose, fault, type_fault
 from glassnet.estimators.architecture import check_architecture
+from glassnet.estimators.continuing import InverseScaling, Memory
 from glassnet.history import EpochRecord
 from glassnet.optimizers import Rule
 from glassnet.schedules import Schedule
 
 __all__ = [
-    "FlatLoss", "NoImprovement", "batch_size_of", "check_options", "is_full_batch", "make_rule", "say_which_wins",
+    "FlatLoss", "batch_size_of", "check_options", "is_full_batch", "make_rule", "say_which_wins",
 ]  # fmt: skip
 
 LEARNING_RATES = {"constant": None, "invscaling": None, "adaptive": None}
@@ -49,6 +51,8 @@ def check_options(model: Any) -> None:
         _number(name, getattr(model, name), "a number in [0, 1)", lambda value: 0 <= value < 1)
     for name in ("learning_rate_init", "epsilon"):
         _number(name, getattr(model, name), "a positive number", lambda value: 0 < value < np.inf)
+    if isinstance(model.verbose, str | None.__class__) or not 0 <= model.verbose < np.inf:
+        raise type_fault("verbose", "True, False or a whole number", repr(model.verbose))
     for name in ("shuffle", "warm_start", "nesterovs_momentum", "early_stopping"):
         if not isinstance(getattr(model, name), bool | np.bool_):
             raise type_fault(name, "True or False", repr(getattr(model, name)))
@@ -76,8 +80,9 @@ def _check_callbacks(callbacks: Any) -> None:
 
 def say_which_wins(model: Any, held_out: bool) -> None:
     """Warn where arguments that were set on purpose are not read, because others stand in their place."""
-    usual = {name: parameter.default for name, parameter in signature(type(model)).parameters.items()}
-    changed = {name for name, value in usual.items() if not _same(getattr(model, name), value)}
+    changed = {
+        name for name, value in _usual(cast(Hashable, type(model))).items() if not _same(getattr(model, name), value)
+    }
     if held_out and model.early_stopping and "validation_fraction" in changed:
         _not_read("validation_fraction", "X_val and y_val win: they decide when to stop, and all rows of X are learned")
     if not isinstance(model.solver, str):
@@ -86,6 +91,11 @@ def say_which_wins(model: Any, held_out: bool) -> None:
                 _not_read(name, "the rule given as solver wins, with its own options")
     if model.scoring is not None and not model.early_stopping and not held_out:
         _not_read("scoring", "nothing is held out without early_stopping=True or X_val")
+
+
+@cache
+def _usual(kind: Hashable) -> Mapping[str, object]:
+    return {name: parameter.default for name, parameter in signature(cast(type, kind)).parameters.items()}
 
 
 def _same(value: object, usual: object) -> bool:
@@ -123,76 +133,27 @@ def batch_size_of(model: Any, n_samples: int) -> int:
     return min(int(model.batch_size), n_samples)
 
 
-def make_rule(model: Any, n_samples: int, batch_size: int) -> Rule:
-    """Return the rule that `solver` names, with its options, or the rule that it is."""
+def make_rule(model: Any, n_samples: int, batch_size: int, last: Memory) -> Rule:
+    """Return the rule that `solver` names, with its options, or the rule that it is; it goes on from `last`."""
     if not isinstance(model.solver, str):
         return optimizers.get(model.solver)
-    rate: float | Schedule = float(model.learning_rate_init)
+    first = float(model.learning_rate_init)
+    rate: float | Schedule = first
     if model.solver == "sgd":
         if model.learning_rate == "invscaling":
-            rate = _PerEpoch(float(model.learning_rate_init), float(model.power_t), n_samples, batch_size)
+            steps = 0 if last.state is None else last.state.t
+            start = first if last.state is None else None
+            rate = InverseScaling(first, float(model.power_t), n_samples, batch_size, model.t_, steps, start)
+        elif model.learning_rate == "adaptive" and last.state is not None:
+            rate = last.learning_rate
         return optimizers.SGD(rate, momentum=model.momentum, nesterov=model.nesterovs_momentum and model.momentum > 0)
-    if model.solver in ("adam", "adamw", "nadam"):
+    if model.solver == "adam":
+        return optimizers.Adam(rate, beta1=model.beta_1, beta2=model.beta_2, eps=model.epsilon, eps_inside=True)
+    if model.solver in ("adamw", "nadam"):
         return optimizers.RULES[model.solver](rate, beta1=model.beta_1, beta2=model.beta_2, eps=model.epsilon)
     if model.solver in ("rmsprop", "adagrad"):
         return optimizers.RULES[model.solver](rate, eps=model.epsilon)
     return optimizers.get(model.solver, rate)
-
-
-@dataclass(frozen=True)
-class _PerEpoch:
-    """scikit-learn's "invscaling": rate / (1 + samples seen)^power, changed after each epoch."""
-
-    rate: float
-    power: float
-    n_samples: int
-    batch_size: int
-
-    def __call__(self, t: int) -> float:
-        epoch = t // -(-self.n_samples // self.batch_size)
-        return float(self.rate / (1 + epoch * self.n_samples) ** self.power)
-
-
-@dataclass(frozen=True)
-class NoImprovement:
-    """scikit-learn's rule for the end: no improvement by `tol` in more than `patience` epochs in a row.
-
-    Watches `monitor`: a loss is to fall, a score to rise. What is measured on held-out rows brings its best weights
-    back, and its epochs are counted from the first on, the start of a solver left out. With `adaptive` the rate is
-    divided by 5 first, until it is below 1e-6.
-    """
-
-    tol: float
-    patience: float
-    adaptive: bool = False
-    monitor: str = "loss"
-
-    def start(self) -> Watcher:
-        """Return a watcher for one run."""
-        sign = 1.0 if self.monitor in ("loss", "validation_loss") else -1.0
-        best = {"value": np.inf, "waited": 0}
-        kept: list[tuple[Array, Array]] = []
-
-        def after_epoch(record: EpochRecord) -> Request | None:
-            if record.epoch == 0:
-                return None
-            value = sign * record.monitored(self.monitor)
-            improved = value <= best["value"] - self.tol  # NaN never does
-            best["waited"] = 0 if improved else best["waited"] + 1
-            if value < best["value"]:
-                best["value"] = value
-                if self.monitor != "loss":
-                    kept[:] = [(record.theta.copy(), record.state.copy())]
-            if best["waited"] <= self.patience:
-                return None
-            if self.adaptive and record.learning_rate > 1e-6:
-                best["waited"] = 0
-                return Request(rate_factor=0.2)
-            return Request(
-                "converged", f"{self.monitor} did not improve by more than {self.tol:g} in {self.patience:g} epochs"
-            )
-
-        return Watcher(after_epoch, lambda: Request(theta=kept[0][0], state=kept[0][1]) if kept else None)
 
 
 @dataclass(frozen=True)

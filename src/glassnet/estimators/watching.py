@@ -50,16 +50,25 @@ class Watching:
                 record = replace(record, scores={**record.scores, **measured})
             answers = [watcher.after_epoch(record) for watcher in watchers]
             wishes = [(i, wish) for i, wish in enumerate(answers) if wish is not None]
+            if not wishes:
+                return None
             number, end = next(((i, wish) for i, wish in wishes if wish.stop is not None), (0, Request()))
             self.ended_by_user = end.stop is not None and number >= len(self.own)
             factor = float(np.prod([wish.rate_factor for _, wish in wishes]))
-            return replace(end, rate_factor=factor) if wishes else None
+            return replace(end, rate_factor=factor)
 
         def at_end() -> Request | None:
             wishes = [wish for watcher in watchers if (wish := watcher.at_end()) is not None]
             return next((wish for wish in reversed(wishes) if wish.theta is not None), None)
 
-        return Watcher(after_epoch, at_end)
+        def patience() -> float:
+            return 1 if self.measure is not None else min(watcher.patience() for watcher in watchers)
+
+        def hear(losses: Sequence[float]) -> None:
+            for watcher in watchers:
+                watcher.hear(losses)
+
+        return Watcher(after_epoch, at_end, patience, hear)
 
 
 def with_columns(history: History, scores: Mapping[str, Sequence[float]]) -> History:

@@ -1,0 +1,74 @@
+"""Where the compiled engine finds its matrix product: in Intel's MKL if that is installed, else in SciPy's BLAS.
+
+`pip install "glassnet[mkl]"` brings MKL, whose products of large matrices take four fifths of the time that SciPy's
+OpenBLAS takes on a processor with AVX-512 (`benchmarks/README.md`).
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterable
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+from numba.extending import get_cython_function_address
+
+from glassnet.engines.threads import mkl_is_in_use
+
+__all__ = ["gemm_address", "large", "library", "load_mkl"]
+
+SEQUENTIAL, LP64, REPEATABLE = 1, 0, 2
+"""MKL's numbers for: no threads of its own; 32-bit sizes; the same answer wherever in memory the numbers lie."""
+NAMES = ("libmkl_rt.so", "libmkl_rt.dylib", "mkl_rt.")
+LARGE = {"MKL": 1 << 18, "SciPy's BLAS": 1 << 20}
+"""Bytes of weights beyond which the library is as fast as tiles, measured (`benchmarks/README.md`)."""
+
+
+def gemm_address(dtype: np.dtype[np.floating]) -> int:
+    """Return the address of sgemm or dgemm, with Fortran's interface."""
+    name = "sgemm" if dtype.itemsize == 4 else "dgemm"
+    mkl = _mkl()
+    if mkl is None:
+        return int(get_cython_function_address("scipy.linalg.cython_blas", name))
+    return int(ctypes.cast(getattr(mkl, f"{name}_"), ctypes.c_void_p).value or 0)
+
+
+def large() -> int:
+    """Return the bytes of a matrix of weights beyond which this library is as fast as tiles."""
+    return LARGE[library()]
+
+
+def library() -> str:
+    """Return the name of the library that multiplies: "MKL" or "SciPy's BLAS"."""
+    return "SciPy's BLAS" if _mkl() is None else "MKL"
+
+
+def load_mkl(files: Iterable[Path]) -> ctypes.CDLL | None:
+    """Return MKL, set to one thread, if it is among these files and can be loaded; else None.
+
+    The fused loop shares out large products itself and keeps each to one thread: MKL's threads would be in its way.
+    """
+    found = [file for file in files if file.name.startswith(NAMES)]
+    if not found:
+        return None
+    try:
+        mkl = ctypes.CDLL(str(found[0]))
+    except OSError:  # made for another processor, or without the libraries that it needs itself
+        return None
+    mkl.MKL_Set_Interface_Layer(LP64)
+    mkl.MKL_Set_Threading_Layer(SEQUENTIAL)
+    mkl.MKL_CBWR_Set(REPEATABLE)
+    return mkl
+
+
+@cache
+def _mkl() -> ctypes.CDLL | None:
+    """MKL from the package `mkl`; None where another library has set MKL up already and may count on its threads."""
+    try:
+        files = metadata.files("mkl") or []
+    except metadata.PackageNotFoundError:
+        return None
+    paths = [Path(str(file.locate())).resolve() for file in files if file.name.startswith(NAMES)]
+    return None if mkl_is_in_use() else load_mkl(paths)
