@@ -283,6 +283,7 @@ TRUSTED: tuple[str, ...] = (
     "glassnet.optimizers.RMSProp",
     "glassnet.optimizers.RuleState",
     "glassnet.optimizers.SGD",
+    "glassnet.posterior.Posterior",
     "glassnet.schedules.Constant",
     "glassnet.schedules.Cosine",
     "glassnet.schedules.Exponential",

@@ -110,7 +110,7 @@ class FitConfig:
             "hidden_layer_sizes": self.hidden,
             "activation": self.activation,
             "solver": self.rule(n_rows) if rule else self.solver,
-            "alpha": self.used_l2(kind) * n_rows,
+            "alpha": self.used_l2(kind) * n_rows if self.l2 is not None or self.solver != "br" else 0.0001,
             "batch_size": min(self.batch_size, n_rows) if n_rows > 1 else self.batch_size,
             "max_iter": self.epochs,
             "early_stopping": stops_early,
