@@ -38,6 +38,7 @@ HOUSE = [
         "engines/__init__",
     ),
     *("objective", "gradcheck"),
+    *("levenberg_marquardt", "least_squares", "posterior", "bayesian"),
     *(
         "optimizers",
         "scores",

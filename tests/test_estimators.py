@@ -446,7 +446,7 @@ def test_verbose(capsys: pytest.CaptureFixture[str], solver: str) -> None:
         assert lines[-1] == f"Validation score: {model.validation_scores_[-1]:f}"
 
 
-@pytest.mark.parametrize("solver", list(SOLVERS))
+@pytest.mark.parametrize("solver", [name for name in SOLVERS if name not in ("lm", "br")])
 def test_every_solver_learns_irises(solver: str) -> None:
     rate = {"adagrad": 0.1, "sgd": 0.1}.get(solver, 0.01)
     model = MLPClassifier((8,), activation="tanh", solver=solver, learning_rate_init=rate, alpha=0.01, random_state=0)

@@ -233,7 +233,7 @@ def test_attributes(name: str, options: dict[str, Any], form: str) -> None:
             assert mine.dtype == (np.float32 if form == "float32" else np.float64)  # after lbfgs, theirs are float64
     own = public(one) - names
     extra = MORE_FOR_LBFGS if options.get("solver") == "lbfgs" else set()
-    assert own <= extra | {"network_", "theta_", "state_", "history_", "status_", "stop_reason_"}
+    assert own <= extra | {"network_", "theta_", "state_", "history_", "status_", "stop_reason_", "posterior_"}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -20,6 +20,9 @@ from glassnet.history import EpochRecord, Run
 from glassnet.solvers import METHODS, evaluate
 
 every_method = pytest.mark.parametrize("method", METHODS)
+every_minimiser = pytest.mark.parametrize("method", [name for name in METHODS if name != "br"])
+"""Bayesian regularisation changes its penalty on the way: its J is not least where it ends."""
+for_any_loss = pytest.mark.parametrize("method", [name for name in METHODS if name not in ("lm", "br")])
 RNG = np.random.default_rng(0)
 
 # ---- study hours: the smallest regression -------------------------------------------------------------------------
@@ -35,7 +38,7 @@ def study(seed: int, **options: Any) -> Run:
     return gn.minimize(STUDY, np.random.default_rng(seed).normal(size=9), HOURS, SCORES, **options)
 
 
-@every_method
+@every_minimiser
 def test_study_hours(method: str) -> None:
     """From five starts: almost no error in most, the known local minimum in the others."""
     runs = [study(seed, method=method) for seed in range(5)]
@@ -61,7 +64,7 @@ def test_the_local_minimum_is_met() -> None:
     assert study(2, method="bfgs").loss == pytest.approx(LOCAL_MINIMUM, rel=3e-4)
 
 
-@every_method
+@every_minimiser
 def test_a_tolerance_that_can_be_reached_is_reached(method: str) -> None:
     for seed in range(5):
         run = study(seed, method=method, tolerance=1e-7)
@@ -75,7 +78,7 @@ NOISY = X @ [[1.0], [-2.0], [0.5], [0.0]] + RNG.normal(size=(200, 1))
 LINEAR = Objective(Network(4, [Dense(1)]), "squared_error")
 
 
-@every_method
+@every_minimiser
 @pytest.mark.parametrize("weighted", [False, True])
 def test_least_squares_equals_numpy(method: str, weighted: bool) -> None:
     targets = np.hstack([NOISY, X[:, :1] ** 2])
@@ -88,7 +91,7 @@ def test_least_squares_equals_numpy(method: str, weighted: bool) -> None:
     np.testing.assert_allclose(np.vstack([views["W1"], views["b1"]]), expected, rtol=0, atol=1e-6)
 
 
-@every_method
+@for_any_loss
 def test_two_classes_equal_scikit_learn(method: str) -> None:
     y, l2 = (NOISY[:, 0] > 0.3).astype(float), 0.02
     theirs = LogisticRegression(C=1.0 / (l2 * 200), tol=1e-12, max_iter=10_000).fit(X, y)
@@ -98,7 +101,7 @@ def test_two_classes_equal_scikit_learn(method: str) -> None:
     np.testing.assert_allclose(run.theta[4:], theirs.intercept_, rtol=0, atol=1e-5)
 
 
-@every_method
+@for_any_loss
 def test_three_classes_equal_scikit_learn(method: str) -> None:
     """Softmax regression: a constant added to all intercepts changes nothing, so probabilities are compared, too."""
     y, l2 = np.digitize(NOISY[:, 0], [-1.0, 1.0]), 0.02
@@ -117,7 +120,7 @@ def never_rises(losses: Array) -> bool:
     return bool((np.diff(losses) <= 0).all())
 
 
-@every_method
+@every_minimiser
 def test_the_history_has_a_row_an_iteration(method: str) -> None:
     start = np.random.default_rng(1).normal(size=9)
     run = gn.minimize(STUDY, start, HOURS, SCORES, method=method)
@@ -149,7 +152,7 @@ def test_max_evaluations_completes(method: str) -> None:
     assert run.history["updates"][-2] < 5 <= run.history["updates"][-1]
 
 
-@every_method
+@every_minimiser
 def test_a_minimum_is_left_alone(method: str) -> None:
     best = np.linalg.lstsq(np.hstack([X, np.ones((200, 1))]), NOISY, rcond=None)[0].ravel()
     run = gn.minimize(LINEAR, best, X, NOISY, method=method)
@@ -157,7 +160,7 @@ def test_a_minimum_is_left_alone(method: str) -> None:
     np.testing.assert_array_equal(run.theta, best)
 
 
-@every_method
+@for_any_loss
 @pytest.mark.parametrize("size", [1e-3, 1.0])
 def test_a_slope_of_the_wrong_sign_has_not_converged(method: str, size: float) -> None:
     """No step lowers J, but the gradient says that there is one: the run is stopped, and says what to look at."""
@@ -169,14 +172,14 @@ def test_a_slope_of_the_wrong_sign_has_not_converged(method: str, size: float) -
     assert float(uphill.value(run.theta, X, NOISY)) <= float(uphill.value(np.zeros(5), X, NOISY))
 
 
-@every_method
+@every_minimiser
 def test_where_no_step_helps_any_more_it_has_converged(method: str) -> None:
     run = gn.minimize(LINEAR, np.zeros(5), X, NOISY, method=method, tolerance=0.0)
     assert run.status == "converged"
     assert np.abs(LINEAR.value_and_grad(run.theta, X, NOISY)[1]).max() < 1e-6
 
 
-@every_method
+@every_minimiser
 def test_callbacks_stop_it(method: str) -> None:
     seen: list[int] = []
 
@@ -248,7 +251,7 @@ def test_nothing_passed_in_is_changed(method: str) -> None:
     assert run.theta.flags.writeable
 
 
-@every_method
+@for_any_loss
 def test_batchnorm_keeps_the_statistics_of_the_data(method: str) -> None:
     shifted = X * [1.0, 2.0, 3.0, 4.0] + 5.0
     objective = Objective(Network(4, [BatchNorm(0.99), Dense(3, "tanh"), Dense(1)]), "squared_error", l2=0.1)

@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from glassnet import activations, datasets, initializers, losses, schedules
+from glassnet.bayesian import laplace
 from glassnet.callbacks import Checkpoint, EarlyStopping, Progress, ReduceOnPlateau, Request, TargetReached, TimeBudget
 from glassnet.datasets import one_hot
 from glassnet.errors import GlassnetError
@@ -11,10 +12,12 @@ from glassnet.gradcheck import check_gradient
 from glassnet.history import History, Run
 from glassnet.layers import BatchNorm, Dense, Dropout, LayerNorm
 from glassnet.layout import Layout
+from glassnet.levenberg_marquardt import Damping
 from glassnet.network import Network, Trace
 from glassnet.objective import Objective
 from glassnet.optimizers import SGD, AdaGrad, Adam, AdamW, ClipNorm, NAdam, RMSProp
 from glassnet.population import train_many
+from glassnet.posterior import Posterior
 from glassnet.scores import accuracy, r2
 from glassnet.solvers import minimize
 from glassnet.training import train
@@ -34,6 +37,7 @@ __all__ = [
     "BatchNorm",
     "Checkpoint",
     "ClipNorm",
+    "Damping",
     "Dense",
     "Dropout",
     "EarlyStopping",
@@ -47,6 +51,7 @@ __all__ = [
     "NAdam",
     "Network",
     "Objective",
+    "Posterior",
     "Progress",
     "RMSProp",
     "ReduceOnPlateau",
@@ -60,6 +65,7 @@ __all__ = [
     "check_gradient",
     "datasets",
     "initializers",
+    "laplace",
     "load",
     "losses",
     "minimize",

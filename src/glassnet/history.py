@@ -11,6 +11,7 @@ import numpy as np
 from glassnet.arrays import Array
 from glassnet.errors import choose
 from glassnet.optimizers import RuleState
+from glassnet.posterior import Posterior
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -149,6 +150,8 @@ class Run:
     """The engine that ran the epochs."""
     estimate: str = ""
     """What the engines were expected to take, where `engine="auto"` has chosen by it."""
+    posterior: Posterior | None = None
+    """What `minimize(..., method="br")` knows of the errors of theta and of predictions."""
 
     @property
     def loss(self) -> float:

@@ -84,6 +84,8 @@ class Loss:
     options: tuple[tuple[str, float], ...] = ()
     takes_complex: bool = False
     """Whether the functions take complex numbers: true of all of the library's."""
+    square: float | None = None
+    """c where the loss is c/2 (a - y)^2, which is what least-squares solvers need; None for all other losses."""
 
     def __post_init__(self) -> None:
         choose("domain of a loss", self.domain, DOMAINS)
@@ -155,6 +157,7 @@ def squared_error() -> Loss:
         value,
         slope,
         analytic=True,
+        square=1.0,
         matched=Matched("identity", lambda z, a, y: value(a, y), lambda z, a, y: a - y),
     )
 
@@ -346,7 +349,11 @@ def scaled(loss: Loss, factor: float) -> Loss:
     value, slope, pair = loss.value, loss.slope, loss.matched
     matched = pair and _scaled_pair(pair, factor)
     return replace(
-        loss, value=lambda a, y: factor * value(a, y), slope=lambda a, y: factor * slope(a, y), matched=matched
+        loss,
+        value=lambda a, y: factor * value(a, y),
+        slope=lambda a, y: factor * slope(a, y),
+        matched=matched,
+        square=None if loss.square is None else factor * loss.square,
     )
 
 

@@ -129,8 +129,8 @@ class Objective(Record):
         return J, grad
 
     def residuals(self, theta: Array, X: npt.ArrayLike, Y: npt.ArrayLike, *, state: Array | None = None) -> Array:
-        """Return a - y (m, k), the residuals that squared error sums; raises GlassnetError for another loss."""
-        if self.loss_record != losses.get("squared_error"):
+        """Return a - y (m, k), the residuals that a squared error sums; raises GlassnetError for another loss."""
+        if self.loss_record.square is None:
             raise fault("the loss", "squared_error for residuals", self.loss_record.name)
         rows, targets, _ = self.check(X, Y)
         return self.run_on.forward(self.net, theta, rows, state, PREDICT).output - targets

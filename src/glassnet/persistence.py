@@ -264,6 +264,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
 # --- pipelines -------------------------------------------------------------------------------------
 
 TRUSTED: tuple[str, ...] = (
+    "glassnet.callbacks.Progress",
     "glassnet.estimators.continuing.Memory",
     "glassnet.estimators.autoencoder.Autoencoder",
     "glassnet.estimators.ensemble.Ensemble",
@@ -283,6 +284,7 @@ TRUSTED: tuple[str, ...] = (
     "glassnet.optimizers.RMSProp",
     "glassnet.optimizers.RuleState",
     "glassnet.optimizers.SGD",
+    "glassnet.posterior.Posterior",
     "glassnet.schedules.Constant",
     "glassnet.schedules.Cosine",
     "glassnet.schedules.Exponential",

@@ -1,4 +1,4 @@
-"""Solvers: SciPy's minimisers on the whole data set, every iteration recorded.
+"""Solvers: SciPy's minimisers and two for least squares on the whole data set, every iteration recorded.
 
 They see the same objective as the mini-batch loop. Full-batch solvers need a J that does not change from call to
 call: Dropout is refused, BatchNorm uses the statistics of all rows.
@@ -6,21 +6,26 @@ call: Dropout is refused, BatchNorm uses the statistics of all rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from glassnet import bayesian, levenberg_marquardt
 from glassnet.arrays import Array, check_count, read_only
-from glassnet.callbacks import Request, start_all
-from glassnet.errors import GlassnetError, choose
+from glassnet.callbacks import Request, Watcher, start_all
+from glassnet.errors import GlassnetError, choose, fault
 from glassnet.history import EpochRecord, History, Run
 from glassnet.layers import BatchNorm, Dropout, Mode
+from glassnet.least_squares import NetworkSquares, squares
+from glassnet.levenberg_marquardt import Damping
 from glassnet.network import Network, Work
 from glassnet.objective import Objective
+from glassnet.posterior import Posterior
 
 __all__ = ["METHODS", "evaluate", "minimize"]
 
@@ -40,12 +45,21 @@ class _Method:
     """SciPy's Newton-CG takes any curvature below 7e-16 for none: it is shown scale * J, whose minimum is the same."""
 
 
+@dataclass(frozen=True)
+class _Squares:
+    """A method for sums of squares; `bayesian` says that it finds the penalty itself."""
+
+    bayesian: bool
+
+
 # The gradient norm is tested by `minimize` itself, the same for all: SciPy's own tests are switched off.
-METHODS: Mapping[str, _Method] = {
+METHODS: Mapping[str, _Method | _Squares] = {
     "bfgs": _Method("BFGS", {"gtol": 0.0}),
     "lbfgs": _Method("L-BFGS-B", {"gtol": 0.0, "ftol": 0.0, "maxcor": 10, "maxls": 50, "maxfun": 10**9}),
     "cg": _Method("CG", {"gtol": 0.0}),
     "newton-cg": _Method("Newton-CG", {"xtol": 0.0}, hessian=True, scale=1e6),
+    "lm": _Squares(bayesian=False),
+    "br": _Squares(bayesian=True),
 }
 """Name -> method of every solver."""
 
@@ -63,18 +77,28 @@ def minimize(
     tolerance: float = 1e-6,
     callbacks: Sequence[object] = (),
     engine: str | None = None,
+    damping: Damping | None = None,
 ) -> Run:
-    """Minimise J over all of X (m, d), Y (m, k) from theta (P,) with "bfgs", "lbfgs", "cg" or "newton-cg".
+    """Minimise J over all of X (m, d), Y (m, k) from theta (P,).
+
+    `method` is "bfgs", "lbfgs", "cg" or "newton-cg" for any smooth J; "lm" (Levenberg-Marquardt, the fastest for up to
+    a few hundred weights) for squared errors; or "br" (Bayesian regularisation), which also finds the penalty and
+    leaves `run.posterior`. `damping` says how the damping of the last two starts, falls and rises.
 
     The run is "converged" when the largest entry of the gradient is at most `tolerance`, or no step lowers J any more
     and the gradient is down to rounding; "stopped" when none does although it is not; "completed" after `max_iter`
     iterations, or after the iteration in which `max_evaluations` evaluations of J and its gradient were reached. The
     history has a row an iteration, from the start (epoch 0); `updates` counts evaluations of J.
 
-    Newton-CG uses exact Hessian-vector products (`Objective.hessian_product`). SciPy computes in float64; theta comes
-    back in its own dtype.
+    With "br" the gradient is that of J + l2/2 |theta|^2 for the l2 = alpha / (beta m) found so far, which must have
+    settled, too (alpha and beta by no more than the part sqrt(tolerance) an iteration); the last theta is returned, not
+    that of the lowest J. "alpha", "beta" (its mean) and "gamma" are columns of the history.
 
-    Raises GlassnetError for networks with Dropout, unknown methods and arguments that do not fit.
+    Newton-CG uses exact Hessian-vector products (`Objective.hessian_product`). All solvers compute in float64; theta
+    comes back in its own dtype.
+
+    Raises GlassnetError for networks with Dropout, unknown methods, arguments that do not fit, and with "lm" and "br"
+    for losses other than the squared error, BatchNorm, l1, and more weights than memory allows.
 
     >>> import numpy as np
     >>> from glassnet import Dense, Network
@@ -84,8 +108,6 @@ def minimize(
     >>> run.status, run.theta.round(6)
     ('converged', array([3., 1.]))
     """
-    from scipy import optimize
-
     chosen = choose("method", method, METHODS)
     theta = np.asarray(theta)
     check_count("max_iter", max_iter)
@@ -96,27 +118,71 @@ def minimize(
     rows, targets, weights = objective.check(X, Y, sample_weight, stacks=False)
     data = rows.astype(np.float64, copy=False), targets.astype(np.float64, copy=False), weights
     most = max_iter * 1000 if max_evaluations is None else check_count("max_evaluations", max_evaluations)
-    watch = _Watch(objective, data, theta.astype(np.float64), chosen.scale, tolerance, callbacks, max_iter, most)
+    watch = _Watch(objective, data, theta.astype(np.float64), tolerance, max_iter, most)
+    solve = _solver(chosen, watch, damping)
+    watch.watchers = start_all(callbacks)
     with np.errstate(over="ignore", invalid="ignore"):  # a line search may try a step that is far too long
         try:
-            watch.after_iteration(theta.astype(np.float64))
-            if watch.ending is None:
-                watch.end_of(
-                    optimize.minimize(
-                        watch.value_and_grad,
-                        theta.astype(np.float64),
-                        jac=True,
-                        hessp=watch.hessian_product if chosen.hessian else None,
-                        method=chosen.scipy_name,
-                        callback=watch.scipy_callback,
-                        options={**chosen.options, "maxiter": max_iter},
-                    )
-                )
+            solve(theta.astype(np.float64))
         except KeyboardInterrupt:
             watch.ending = Request("stopped", f"interrupted after iteration {len(watch.rows) - 1}")
         finally:
             wishes = [watcher.at_end() for watcher in watch.watchers]
     return watch.run(theta.dtype, wishes)
+
+
+def _solver(chosen: _Method | _Squares, watch: _Watch, damping: Damping | None) -> Callable[[Array], None]:
+    """Return what minimises from a theta and tells the watch; raises GlassnetError where it cannot."""
+    if isinstance(chosen, _Method):
+        if damping is not None:
+            raise fault("damping", "left out but for 'lm' and 'br'", damping)
+        watch.scale = chosen.scale
+        return partial(_descend, watch, chosen)
+    if chosen.bayesian:
+        return partial(_find_penalty, watch, bayesian.model(watch.objective, watch.data), damping or bayesian.DAMPING)
+    return partial(_least_squares, watch, squares(watch.objective, watch.data), damping or Damping())
+
+
+def _descend(watch: _Watch, chosen: _Method, theta: Array) -> None:
+    """Let SciPy minimise."""
+    from scipy import optimize
+
+    watch.after_iteration(theta)
+    if watch.ending is not None:
+        return
+    result = optimize.minimize(
+        watch.value_and_grad,
+        theta,
+        jac=True,
+        hessp=watch.hessian_product if chosen.hessian else None,
+        method=chosen.scipy_name,
+        callback=watch.scipy_callback,
+        options={**chosen.options, "maxiter": watch.max_iter},
+    )
+    watch.end_of(result.nit)
+
+
+def _least_squares(watch: _Watch, problem: NetworkSquares, damping: Damping, theta: Array) -> None:
+    """Take Levenberg-Marquardt steps until one of the ends is reached, or no step lowers J."""
+    for at in levenberg_marquardt.iterate(problem, theta, damping):
+        watch.evaluations += at.evaluations
+        watch.see(at.theta, at.cost, at.gradient)
+        if watch.ending is not None or len(watch.rows) > watch.max_iter:
+            break
+    watch.end_of(len(watch.rows) - 1)
+
+
+def _find_penalty(watch: _Watch, model: bayesian.Model, damping: Damping, theta: Array) -> None:
+    """Take steps of Bayesian regularisation until theta, alpha and beta are settled or an end is reached."""
+    watch.keeps_last, enough = True, np.sqrt(watch.tolerance)
+    for at in bayesian.iterate(model, theta, damping):
+        watch.evaluations += at.evaluations
+        watch.posterior = partial(bayesian.posterior_of, model, evidence=at.evidence)
+        settled = at.change <= enough
+        watch.see(at.theta, at.loss, at.gradient, at.evidence.numbers, settled=settled)
+        if watch.ending is not None or len(watch.rows) > watch.max_iter or (settled and not at.found):
+            break
+    watch.end_of(len(watch.rows) - 1)
 
 
 class _Watch:
@@ -127,15 +193,14 @@ class _Watch:
         objective: Objective,
         data: tuple[Array, Array, Array | None],
         start: Array,
-        scale: float,
         tolerance: float,
-        callbacks: Sequence[object],
         max_iter: int,
         max_evaluations: int,
     ) -> None:
-        self.objective, self.data, self.scale, self.tolerance = objective, data, scale, tolerance
+        self.objective, self.data, self.tolerance = objective, data, tolerance
         self.max_iter, self.max_evaluations = max_iter, max_evaluations
-        self.watchers = start_all(callbacks)
+        self.scale = 1.0
+        self.watchers: tuple[Watcher, ...] = ()
         self.begin = perf_counter()
         self.evaluations = 0
         self.rows: list[dict[str, float]] = []
@@ -144,6 +209,8 @@ class _Watch:
         self.work = objective.net.work(self.place)
         self.last: tuple[float, Array] | None = None
         self.best: tuple[float, Array] = (np.inf, start)
+        self.keeps_last = False
+        self.posterior: Callable[[Array], Posterior] | None = None
 
     def value_and_grad(self, theta: Array) -> tuple[float, Array]:
         if self.last is None or not np.array_equal(self.place, theta):  # SciPy begins with the start once more
@@ -161,17 +228,23 @@ class _Watch:
             raise StopIteration
 
     def after_iteration(self, theta: Array) -> None:
-        """Record a row, ask the callbacks, test the gradient."""
+        """See where SciPy has arrived."""
         self.value_and_grad(theta)
         assert self.last is not None
-        J, grad = self.last
-        if self.best[0] >= J:
+        self.see(theta, *self.last)
+
+    def see(
+        self, theta: Array, J: float, grad: Array, scores: Mapping[str, float] | None = None, *, settled: bool = True
+    ) -> None:
+        """Record a row, ask the callbacks, test the gradient (and take it for the end only where all is settled)."""
+        self.last = J, grad
+        if self.keeps_last or self.best[0] >= J:
             self.best = J, theta.copy()
         record = EpochRecord(
             epoch=len(self.rows),
             updates=self.evaluations,
             loss=J,
-            scores={},
+            scores=scores or {},
             learning_rate=1.0,
             gradient_norm=float(np.sqrt(grad @ grad)),
             seconds=perf_counter() - self.begin,
@@ -183,7 +256,7 @@ class _Watch:
         self.rows.append(record.row())
         if not np.isfinite(J):
             self.ending = Request("diverged", f"the loss is {J} in iteration {record.epoch}")
-        elif (slope := _largest(grad)) <= self.tolerance:
+        elif (slope := _largest(grad)) <= self.tolerance and settled:
             self.ending = Request("converged", f"the largest entry of the gradient is {slope:.1e}")
         elif self.evaluations >= self.max_evaluations:
             self.ending = Request("completed", f"all {self.max_evaluations} evaluations of the loss were used")
@@ -192,13 +265,13 @@ class _Watch:
             if self.ending is None and request is not None and request.stop is not None:
                 self.ending = request
 
-    def end_of(self, result: Any) -> None:
-        """Say how SciPy ended, where neither the gradient nor a callback has: all iterations, rounding, or stuck."""
+    def end_of(self, iterations: int) -> None:
+        """Say how it ended, where neither the gradient nor a callback has: all iterations, rounding, or stuck."""
         if self.ending is not None or self.last is None:
             return
         J, grad = self.last
         slope = _largest(grad)
-        if result.nit >= self.max_iter:
+        if iterations >= self.max_iter:
             self.ending = Request("completed", f"all {self.max_iter} iterations were run")
         elif slope <= np.sqrt(np.finfo(np.float64).eps) * max(1.0, abs(J)):
             self.ending = Request("converged", f"no step lowers the loss any more; largest gradient entry {slope:.1e}")
@@ -212,10 +285,12 @@ class _Watch:
         theta = self.best[1]
         for wish in wishes:
             theta = wish.theta if wish is not None and wish.theta is not None else theta
+        posterior = None if self.posterior is None or not np.isfinite(self.best[0]) else self.posterior(theta)
         theta, ending = theta.astype(dtype), self.ending or Request("stopped", "ended early")
         state = batch_statistics(self.objective.net, theta, self.data[0])
         seconds = perf_counter() - self.begin
-        return Run(theta, state, History(tuple(self.rows)), ending.stop or "completed", ending.reason, seconds)
+        history, status = History(tuple(self.rows)), ending.stop or "completed"
+        return Run(theta, state, history, status, ending.reason, seconds, posterior=posterior)
 
 
 def _largest(grad: Array) -> float:

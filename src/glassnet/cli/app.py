@@ -73,7 +73,7 @@ def fit(
     hidden: Annotated[str, typer.Option(metavar="50,50", help="Units of the hidden layers; 0 for none.")] = "100",
     activation: Annotated[str, typer.Option(metavar="NAME", help="Activation of the hidden layers.")] = "relu",
     solver: Annotated[
-        str, typer.Option(metavar="NAME", help="A rule (adam, sgd, ...) or a solver (lbfgs, bfgs, ...).")
+        str, typer.Option(metavar="NAME", help="A rule (adam, sgd, ...) or a solver (lbfgs, lm, ...).")
     ] = "adam",
     learning_rate: Annotated[
         float,

@@ -12,6 +12,7 @@ from sklearn.pipeline import Pipeline
 
 from glassnet import optimizers
 from glassnet.arrays import Array, check_count
+from glassnet.callbacks import Progress
 from glassnet.cli.sources import Source
 from glassnet.engines import get_engine
 from glassnet.errors import GlassnetError, choose, fault
@@ -110,14 +111,14 @@ class FitConfig:
             "hidden_layer_sizes": self.hidden,
             "activation": self.activation,
             "solver": self.rule(n_rows) if rule else self.solver,
-            "alpha": self.used_l2(kind) * n_rows,
+            "alpha": self.used_l2(kind) * n_rows if self.l2 is not None or self.solver != "br" else 0.0001,
             "batch_size": min(self.batch_size, n_rows) if n_rows > 1 else self.batch_size,
             "max_iter": self.epochs,
             "early_stopping": stops_early,
             "n_iter_no_change": 20 if stops_early else np.inf,
             "tol": 1e-4 if rule else 1e-5,
             "random_state": self.seed,
-            "verbose": 2,
+            "callbacks": [Progress(show=("validation_r2" if kind == "regression" else "validation_accuracy",))],
             "engine": self.engine,
         }
         return MLPRegressor(**options) if kind == "regression" else MLPClassifier(**options)

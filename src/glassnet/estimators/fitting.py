@@ -23,12 +23,13 @@ from sklearn.utils import check_random_state
 
 from glassnet import solvers, training
 from glassnet.arrays import Array
-from glassnet.callbacks import Progress, TimeBudget
+from glassnet.callbacks import TimeBudget
 from glassnet.engines.threads import limited_blas
 from glassnet.errors import GlassnetError, fault
 from glassnet.estimators import options
 from glassnet.estimators.continuing import FRESH, InverseScaling, Memory, NoImprovement, in_turn, standing_of
 from glassnet.estimators.lines import Lines
+from glassnet.estimators.uncertainty import keep_posterior
 from glassnet.estimators.watching import Measure, Watching, scorer_of, with_columns
 from glassnet.history import Run
 from glassnet.layers import Dropout
@@ -145,7 +146,8 @@ def run_fit(model: Any, rows: Rows, users: tuple[object, ...] = ()) -> tuple[dic
 def _objective(model: Any, rows: Rows) -> Objective:
     """alpha / n_samples (or the sum of the weights) is l2, and so is l1: penalties do not depend on the batch."""
     total = float(len(rows.X) if rows.weights is None else rows.weights.sum())
-    penalties = {"l1": float(model.l1) / total, "l2": float(model.alpha) / total}
+    l2 = 0.0 if options.finds_penalty(model) else float(model.alpha) / total
+    penalties = {"l1": float(model.l1) / total, "l2": l2}
     return Objective(model.network_, model._loss(), **penalties, engine=model.engine)
 
 
@@ -185,7 +187,8 @@ def _plan_solver(model: Any, rows: Rows, users: tuple[object, ...]) -> dict[str,
     """Return the arguments of `minimize`, with held-out rows measured in each iteration."""
     rows = _with_held_out(model, rows)
     objective = _objective(model, rows)
-    ends: list[object] = [options.FlatLoss(float(model.tol))]
+    flat = [] if options.finds_penalty(model) else [options.FlatLoss(float(model.tol))]  # its loss may rise
+    ends: list[object] = [*flat]
     if model.early_stopping:
         ends.append(NoImprovement(float(model.tol), float(model.n_iter_no_change), monitor=_monitor(model)))
     return {
@@ -205,8 +208,7 @@ def _plan_solver(model: Any, rows: Rows, users: tuple[object, ...]) -> dict[str,
 def _watching(model: Any, ends: list[object], users: tuple[object, ...], measure: Measure | None) -> Watching:
     own = [*ends, *([] if model.time_budget is None else [TimeBudget(float(model.time_budget))])]
     if model.verbose:
-        name = _score_name(model)
-        own.append(Progress(show=(name,)) if model.verbose > 1 else Lines(name))
+        own.append(Lines(_score_name(model)))
     return Watching(own, (*(model.callbacks or ()), *users), measure)
 
 
@@ -296,6 +298,7 @@ def keep(model: Any, plan: Mapping[str, Any], run: Run) -> None:
     model.n_iter_ = len(rows) + len(broken)
     model.t_ += model.n_iter_ * len(plan["X"])
     model.loss_ = run.loss
+    keep_posterior(model, plan, run)
     if "optimizer" in plan:
         _remember(model, plan, run)
     model.loss_curve_ += [row["loss"] for row in rows] + broken

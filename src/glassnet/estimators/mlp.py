@@ -17,11 +17,12 @@ from sklearn.metrics import r2_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import type_of_target, unique_labels
+from sklearn.utils.validation import check_is_fitted
 
 from glassnet import losses
 from glassnet.arrays import Array, check_weights
 from glassnet.errors import GlassnetError, fault
-from glassnet.estimators import architecture
+from glassnet.estimators import architecture, uncertainty
 from glassnet.estimators.base import MLP, Classes, store
 from glassnet.optimizers import Rule
 from glassnet.scores import r2
@@ -294,9 +295,24 @@ class MLPRegressor(RegressorMixin, MLP):
             return float("nan")
         return r2(outputs, Y) if weights is None else float(r2_score(Y, outputs, sample_weight=weights))
 
-    def predict(self, X: npt.ArrayLike) -> Array:
-        """Return the predictions, (m,) or (m, k) for several targets."""
-        return self._labels_of(self._outputs(X))
+    def predict(self, X: npt.ArrayLike, return_std: bool = False) -> Any:
+        """Return the predictions, (m,) or (m, k) for several targets.
+
+        With `return_std`, after a fit with the solver "br" or "lm": also the standard deviation of a new observation at
+        each row, its noise included (`posterior_.predict_std(X, noise=False)` is that of the network's output alone).
+        Raises GlassnetError after other solvers, and where the data do not determine the weights.
+        """
+        trace = self._trace(X)
+        predictions = self._labels_of(trace.output)
+        return (predictions, self._labels_of(uncertainty.band(self, trace.a[0]))) if return_std else predictions
+
+    @property
+    def effective_parameters_(self) -> float:
+        """How many of the weights the data determine, after a fit with "br" or "lm" (gamma in MacKay 1992)."""
+        check_is_fitted(self, "theta_")
+        if self.posterior_ is None:
+            raise AttributeError(f"effective_parameters_ is there after the solver 'br' or 'lm', not {self.solver!r}.")
+        return float(self.posterior_.gamma)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

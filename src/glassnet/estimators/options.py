@@ -89,6 +89,8 @@ def say_which_wins(model: Any, held_out: bool) -> None:
         for name in ("learning_rate", "learning_rate_init", "power_t", "momentum", "beta_1", "beta_2", "epsilon"):
             if name in changed:
                 _not_read(name, "the rule given as solver wins, with its own options")
+    if finds_penalty(model) and "alpha" in changed:
+        _not_read("alpha", "the solver 'br' finds the penalty itself")
     if model.scoring is not None and not model.early_stopping and not held_out:
         _not_read("scoring", "nothing is held out without early_stopping=True or X_val")
 
@@ -119,6 +121,11 @@ def _number(name: str, value: Any, expected: str, holds: Callable[[float], bool]
 def is_full_batch(model: Any) -> bool:
     """Whether the solver is one of `minimize` (BFGS and the like) rather than a rule of `train`."""
     return isinstance(model.solver, str) and model.solver in solvers.METHODS
+
+
+def finds_penalty(model: Any) -> bool:
+    """Whether the solver is Bayesian regularisation, which finds the penalty itself: `alpha` is not read."""
+    return isinstance(model.solver, str) and model.solver == "br"
 
 
 def batch_size_of(model: Any, n_samples: int) -> int:
