@@ -26,7 +26,7 @@ ROOT2 = sqrt(2.0)
 
 def squares(x: Array) -> Array:
     """|x|^2 (m,) of the rows of x (m, d)."""
-    return np.einsum("...j,...j->...", x, x)
+    return np.asarray(np.einsum("...j,...j->...", x, x))
 
 
 def hjb(dim: int = 100, steps: int = 20, *, lam: float = 1.0) -> Equation:
@@ -119,18 +119,18 @@ def different_rates(dim: int = 100, steps: int = 20) -> Equation:
 
     def f(t: float, x: Array, u: Array, z: Array) -> Array:
         s = z.sum(axis=-1) / vol
-        return -lend * u - (borrow - lend) * s + (borrow - lend) * np.maximum(s - u, 0.0)
+        return np.asarray(-lend * u - (borrow - lend) * s + (borrow - lend) * np.maximum(s - u, 0.0))
 
     def df_du(t: float, x: Array, u: Array, z: Array) -> Array:
-        return -lend - (borrow - lend) * (z.sum(axis=-1) / vol > u)
+        return np.asarray(-lend - (borrow - lend) * (z.sum(axis=-1) / vol > u))
 
     def df_dz(t: float, x: Array, u: Array, z: Array) -> Array:
         borrowing = z.sum(axis=-1, keepdims=True) / vol > u[:, None]
-        return (borrow - lend) / vol * (borrowing - 1.0)
+        return np.asarray((borrow - lend) / vol * (borrowing - 1.0))
 
     def g(x: Array) -> Array:
         top = x.max(axis=-1)
-        return np.maximum(top - 120.0, 0.0) - 2.0 * np.maximum(top - 150.0, 0.0)
+        return np.asarray(np.maximum(top - 120.0, 0.0) - 2.0 * np.maximum(top - 150.0, 0.0))
 
     return Equation(
         "different_rates", dim=dim, steps=steps, horizon=0.5, x0=100.0,
@@ -195,7 +195,7 @@ def reaction_diffusion(dim: int = 100, steps: int = 30) -> Equation:
     kappa, lam, horizon = 0.6, 1.0 / sqrt(dim), 1.0
 
     def gap(t: float, x: Array, u: Array) -> Array:
-        return u - kappa - 1.0 - np.sin(lam * x.sum(axis=-1)) * exp(lam * lam * dim * (t - horizon) / 2.0)
+        return np.asarray(u - kappa - 1.0 - np.sin(lam * x.sum(axis=-1)) * exp(lam * lam * dim * (t - horizon) / 2.0))
 
     def df_du(t: float, x: Array, u: Array, z: Array) -> Array:
         e = gap(t, x, u)

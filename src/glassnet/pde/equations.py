@@ -151,7 +151,8 @@ def euler(equation: Equation, t: float, x: Array, dt: float, dW: Array) -> Array
 
 def complete(equation: Equation) -> Equation:
     """Return the equation with both derivatives of f: finite differences stand in for missing ones, with a warning."""
-    f, d, changes = equation.f, equation.dim, {}
+    f, d = equation.f, equation.dim
+    changes: dict[str, Any] = {}
     if f is None:
         return equation
     missing = {"df_du": ("2", _by_u(f)), "df_dz": (f"{2 * d}", _by_z(f))}

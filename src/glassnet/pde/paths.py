@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -61,7 +62,7 @@ class Sampler:
         self.equation, self.generators, self.batch, self.antithetic, self.box = (
             equation, list(generators), batch, antithetic, box,
         )  # fmt: skip
-        self._dtype = np.dtype(dtype)
+        self._dtype: Any = np.dtype(dtype)
         self._draws = np.empty((N, batch // 2 if antithetic else batch, d), self._dtype)
         self._memory = [(np.empty((N + 1, m, d), self._dtype), np.empty((N, m, d), self._dtype)) for _ in range(2)]
         for X, _ in self._memory:
