@@ -57,7 +57,7 @@ class Exercise:
         return f"{self.task.text()}\n\n\n{self.solution.text()}"
 
     def _repr_html_(self) -> str:
-        return f'{self.task.html()}\n<div style="break-before:page"></div>\n{self.solution.html()}'
+        return f'{self.task.html()}\n<div class="sheet-break" style="break-before:page"></div>\n{self.solution.html()}'
 
     def html(self) -> str:
         """Return both as a whole HTML page; the solution begins a new sheet when it is printed."""

@@ -19,10 +19,14 @@ TEX_WIDTH = 75
 STYLE = """
 .worked { color:inherit; line-height:1.5; } .worked h3 { font-size:1.15rem; margin:.2rem 0 .3rem; }
 .worked h4 { font-size:1rem; margin:1.1rem 0 .2rem; } .worked p { margin:.2rem 0; max-width:46em; }
-.worked table { border-collapse:collapse; margin:.25rem 0; } .worked .scroll { overflow-x:auto; }
+.worked table { border-collapse:collapse; margin:.25rem 0; width:auto; } .worked .scroll { overflow-x:auto; }
 .worked td { border:none; background:none; text-align:left; padding:.16rem .3rem; vertical-align:middle; }
 .worked td:first-child { text-align:right; } .worked .said { opacity:.75; padding-left:1.4rem; }
-.worked math { font-size:1.06em; } .worked .number { font-weight:600; }
+.worked math { font-size:1.06em; } .worked + .worked, .sheet-break + .worked { margin-top:2.5rem; }
+.worked mtable { border-left:1px solid; border-right:1px solid; padding:0 .25em;
+  --foot:linear-gradient(currentColor,currentColor); background:var(--foot) 0 0/.3em 1px no-repeat,
+  var(--foot) 0 100%/.3em 1px no-repeat, var(--foot) 100% 0/.3em 1px no-repeat,
+  var(--foot) 100% 100%/.3em 1px no-repeat; print-color-adjust:exact; }
 @media print { .worked tr, .worked h4 { break-inside:avoid; } .worked h4 { break-after:avoid; } }
 """
 

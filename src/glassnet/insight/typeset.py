@@ -235,7 +235,8 @@ def mathml(expression: Expr) -> str:
             return _row(f"<mo>(</mo><mtext>{count} more: </mtext>{_number_mathml(value)}<mo>)</mo>")
         case Matrix(rows=rows):
             body = "".join(f"<mtr>{''.join(f'<mtd>{mathml(n)}</mtd>' for n in row)}</mtr>" for row in rows)
-            return _row(f"<mo>[</mo><mtable>{body}</mtable><mo>]</mo>")
+            # the page draws the brackets: <mo>[</mo> does not grow where there is no mathematical font
+            return f"<mtable>{body}</mtable>"
 
 
 def _row(inner: str) -> str:
