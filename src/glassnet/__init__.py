@@ -24,6 +24,8 @@ from glassnet.training import train
 
 if TYPE_CHECKING:
     from glassnet.estimators import Autoencoder, Ensemble, MLPClassifier, MLPRegressor
+    from glassnet.insight.exercises import make_exercise
+    from glassnet.insight.explain import explain_step
     from glassnet.persistence import load, save
 
 __version__ = "0.1.0"
@@ -64,10 +66,12 @@ __all__ = [
     "activations",
     "check_gradient",
     "datasets",
+    "explain_step",
     "initializers",
     "laplace",
     "load",
     "losses",
+    "make_exercise",
     "minimize",
     "one_hot",
     "r2",
@@ -82,7 +86,9 @@ ON_FIRST_USE = {
     "Ensemble": "glassnet.estimators",
     "MLPClassifier": "glassnet.estimators",
     "MLPRegressor": "glassnet.estimators",
+    "explain_step": "glassnet.insight.explain",
     "load": "glassnet.persistence",
+    "make_exercise": "glassnet.insight.exercises",
     "save": "glassnet.persistence",
 }
 
