@@ -23,6 +23,7 @@ from glassnet.solvers import minimize
 from glassnet.training import train
 
 if TYPE_CHECKING:
+    from glassnet import search
     from glassnet.estimators import Autoencoder, Ensemble, MLPClassifier, MLPRegressor
     from glassnet.insight.exercises import make_exercise
     from glassnet.insight.explain import explain_step
@@ -77,6 +78,7 @@ __all__ = [
     "r2",
     "save",
     "schedules",
+    "search",
     "train",
     "train_many",
 ]
@@ -91,10 +93,13 @@ ON_FIRST_USE = {
     "make_exercise": "glassnet.insight.exercises",
     "save": "glassnet.persistence",
 }
+MODULES_ON_FIRST_USE = ("search",)
 
 
 def __getattr__(name: str) -> Any:
     """Import what needs more than NumPy when it is first asked for."""
+    if name in MODULES_ON_FIRST_USE:
+        return import_module(f"glassnet.{name}")
     if name not in ON_FIRST_USE:
         raise AttributeError(f"module 'glassnet' has no attribute {name!r}")
     return getattr(import_module(ON_FIRST_USE[name]), name)
