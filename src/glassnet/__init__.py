@@ -25,6 +25,7 @@ from glassnet.training import train
 if TYPE_CHECKING:
     from glassnet import search
     from glassnet.estimators import Autoencoder, Ensemble, MLPClassifier, MLPRegressor
+    from glassnet.insight.doctor import diagnose
     from glassnet.insight.exercises import make_exercise
     from glassnet.insight.explain import explain_step
     from glassnet.persistence import load, save
@@ -67,6 +68,7 @@ __all__ = [
     "activations",
     "check_gradient",
     "datasets",
+    "diagnose",
     "explain_step",
     "initializers",
     "laplace",
@@ -89,6 +91,7 @@ ON_FIRST_USE = {
     "MLPClassifier": "glassnet.estimators",
     "MLPRegressor": "glassnet.estimators",
     "explain_step": "glassnet.insight.explain",
+    "diagnose": "glassnet.insight.doctor",
     "load": "glassnet.persistence",
     "make_exercise": "glassnet.insight.exercises",
     "save": "glassnet.persistence",
