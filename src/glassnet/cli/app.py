@@ -115,6 +115,64 @@ def fit(
 
 
 @app.command()
+def search(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|FILE", help="A data set (digits, iris, ...) or a CSV, TSV, Parquet or JSON lines file."
+        ),
+    ],
+    target: Annotated[
+        str | None, typer.Option(metavar="COL", help="The column to predict. [default: the last one]")
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(metavar="TASK", help="classification or regression. [default: decided from the target, and said]"),
+    ] = None,
+    width: Annotated[str, typer.Option(metavar="20,50", help="Units of each hidden layer.")] = "100",
+    depth: Annotated[str, typer.Option(metavar="1,2", help="Hidden layers of that width.")] = "1",
+    learning_rate: Annotated[
+        str | None, typer.Option(metavar="0.01,0.1", help="First rates. [default: 0.001,0.003,0.01,0.03]")
+    ] = None,
+    l2: Annotated[str | None, typer.Option(metavar="0,0.1", help="Penalties. [default: 0.0001,0.001,0.01,0.1]")] = None,
+    batch_size: Annotated[str, typer.Option(metavar="32,128", help="Rows a step.")] = "32",
+    activation: Annotated[str, typer.Option(metavar="relu,tanh", help="Activations of the hidden layers.")] = "relu",
+    solver: Annotated[str, typer.Option(metavar="NAME", help="One rule or solver for all settings.")] = "adam",
+    epochs: Annotated[int, typer.Option(metavar="N", parser=_whole, help="At most so many epochs a fit.")] = 100,
+    cv: Annotated[int, typer.Option(metavar="K", parser=_whole, help="Folds of the training rows.")] = 5,
+    test_size: Annotated[
+        float, typer.Option(metavar="SHARE", parser=_number, help="Share of the rows held out for the result.")
+    ] = 0.2,
+    seed: Annotated[int, typer.Option(metavar="N", parser=_whole, help="Seed of split, folds, starts and order.")] = 0,
+    out: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Folder for the results. [default: runs/search-NAME]")
+    ] = None,
+) -> None:
+    """Try every combination of the listed values by cross-validation; train and keep the best.
+
+    Example: glassnet search houses.csv --target price --width 20,50,100 --l2 0.001,0.01,0.1
+
+    Lists have commas and no spaces. The held-out rows take no part in the choice. Ctrl-C keeps the standings so far.
+    """
+    from glassnet.cli.records import FitConfig
+    from glassnet.cli.search_space import SearchConfig, parse_list
+    from glassnet.cli.searching import search_and_write
+
+    numbers = {"--learning-rate": learning_rate, "--l2": l2}
+    rates, penalties = (
+        () if text is None else parse_list(option, text, float, "0.01,0.1") for option, text in numbers.items()
+    )
+    config = SearchConfig(
+        FitConfig(source=source, target=target, task=task, solver=solver, epochs=epochs, test_size=test_size,
+                  seed=seed, out=out),
+        parse_list("--width", width, int, "20,50"), parse_list("--depth", depth, int, "1,2"), rates, penalties,
+        parse_list("--batch-size", batch_size, int, "32,128"), parse_list("--activation", activation, str, "relu,tanh"),
+        cv,
+    )  # fmt: skip
+    raise SystemExit(search_and_write(config))
+
+
+@app.command()
 def predict(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder that `glassnet fit` wrote.")],
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Rows to predict: a table with the same columns.")],

@@ -26,13 +26,13 @@ from glassnet.errors import GlassnetError, fault
 from glassnet.estimators.architecture import make_network
 from glassnet.network import Network
 
-__all__ = ["fit", "fit_and_write"]
+__all__ = ["SplitRows", "fit", "fit_and_write", "make_model", "split_rows"]
 
 
 def fit_and_write(config: FitConfig) -> int:
     """Do everything; return the exit code."""
     source = open_source(config.source, config.target, config.task)
-    part = _split(source, config)
+    part = split_rows(source, config)
     pipeline = make_model(source, config, part)
     with RunFolder.reserve(config.out, source.name) as folder:  # from here on the input is known to be right
         printing.print_source(source)
@@ -46,7 +46,7 @@ def fit_and_write(config: FitConfig) -> int:
     return 1 if fitted.estimator.status_ == "diverged" else 0
 
 
-def fit(source: Source, config: FitConfig, part: _Split, pipeline: Pipeline) -> Fitted:
+def fit(source: Source, config: FitConfig, part: SplitRows, pipeline: Pipeline) -> Fitted:
     """Train with a live progress line, and predict the held-out rows."""
     begin = perf_counter()
     with warnings.catch_warnings(record=True) as caught:  # shown below, each once, as notes
@@ -67,7 +67,7 @@ def fit(source: Source, config: FitConfig, part: _Split, pipeline: Pipeline) -> 
     )  # fmt: skip
 
 
-def _prepared(pipeline: Pipeline, part: _Split) -> Array:
+def _prepared(pipeline: Pipeline, part: SplitRows) -> Array:
     """Return the training rows as the network sees them, (m, n_inputs)."""
     try:
         return np.asarray(pipeline[:-1].fit_transform(part.X, part.y))
@@ -76,7 +76,7 @@ def _prepared(pipeline: Pipeline, part: _Split) -> Array:
         raise fault("the table", "columns that can be turned into numbers", received) from error
 
 
-def _watched(pipeline: Pipeline, part: _Split) -> dict[str, Array]:
+def _watched(pipeline: Pipeline, part: SplitRows) -> dict[str, Array]:
     """Return the held-out rows whose score is shown during training; it decides nothing.
 
     None where there are none, and where training rows are set aside to decide.
@@ -103,7 +103,7 @@ def _network(model: Any, source: Source, y: Array, n_inputs: int) -> Network:
     return make_network(model, n_inputs, 1 if k == 2 else k, "sigmoid" if k == 2 else "softmax")
 
 
-def make_model(source: Source, config: FitConfig, part: _Split) -> Pipeline:
+def make_model(source: Source, config: FitConfig, part: SplitRows) -> Pipeline:
     """Return the untrained pipeline: columns to numbers, then the network; a regression's target is standardised."""
     m = len(part.X)
     sets_aside = m >= FEWEST_TO_STOP and (source.kind != "classification" or _can_stratify(part.y, m, 0.1))
@@ -115,7 +115,9 @@ def make_model(source: Source, config: FitConfig, part: _Split) -> Pipeline:
     return tables.make_pipeline(network, part.X, random_state=config.seed)
 
 
-class _Split(NamedTuple):
+class SplitRows(NamedTuple):
+    """Rows to learn from and rows to measure on; the same rows twice where there are too few (`is_held_out` False)."""
+
     X: pd.DataFrame
     X_test: pd.DataFrame
     y: Array
@@ -124,12 +126,13 @@ class _Split(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def _split(source: Source, config: FitConfig) -> _Split:
+def split_rows(source: Source, config: FitConfig) -> SplitRows:
+    """Hold rows out: the data set's own test part, or a share of the rows, with equal shares of classes if possible."""
     X, y = source.X, source.y
     if source.held_out is not None:
-        return _Split(X, source.held_out[0], y, source.held_out[1], True)
+        return SplitRows(X, source.held_out[0], y, source.held_out[1], True)
     if len(X) < FEWEST_ROWS:
-        return _Split(X, X, y, y, False)
+        return SplitRows(X, X, y, y, False)
     n_test = int(np.ceil(len(X) * config.test_size))
     if n_test < 2 or len(X) - n_test < 2:
         received = f"{config.test_size:g} of {len(X):,} rows: {n_test:,} and {len(X) - n_test:,}"
@@ -144,7 +147,7 @@ def _split(source: Source, config: FitConfig) -> _Split:
             raise GlassnetError("the training rows must hold at least two classes, received one: lower --test-size.")
         if unseen := len(np.setdiff1d(y_test, y_train)):
             notes = (f"{unseen} of {len(np.unique(y))} classes are in held-out rows only: they cannot be predicted",)
-    return _Split(X_train, X_test, y_train, y_test, True, notes)
+    return SplitRows(X_train, X_test, y_train, y_test, True, notes)
 
 
 def _can_stratify(y: npt.NDArray[Any], m: int, test_size: float) -> bool:

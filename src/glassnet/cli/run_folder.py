@@ -24,7 +24,7 @@ from glassnet.errors import fault
 from glassnet.insight.report import render
 from glassnet.persistence import save, save_pipeline
 
-__all__ = ["RunFolder", "versions"]
+__all__ = ["RunFolder", "command_line", "versions", "write_json"]
 
 
 def versions() -> dict[str, str]:
@@ -82,6 +82,10 @@ class RunFolder:
         except OSError as error:
             raise fault("--out", "a place that can be written", f"{self.wanted} ({error.strerror})") from error
 
+    def keep(self) -> Path:
+        """Move what was written so far to the first free name; return its path."""
+        return self._move()
+
     def _write_files(self, fitted: Fitted, measured: Evaluation) -> None:
         estimator, here = fitted.estimator, self.partial
         config = asdict(fitted.config)
@@ -90,10 +94,10 @@ class RunFolder:
             here / "network.safetensors", estimator.network_, estimator.theta_, metadata={"source": fitted.source.name}
         )
         estimator.history_.to_frame().to_csv(here / "history.csv", index=False)
-        _write_json(here / "metrics.json", measured.to_json())
+        write_json(here / "metrics.json", measured.to_json())
         used = {**config, "l2": fitted.config.used_l2(fitted.source.kind)}
         about = {"arguments": used, "task": fitted.source.kind, "target": fitted.source.target}
-        _write_json(here / "config.json", {**about, "command": command_line(config), "versions": versions()})
+        write_json(here / "config.json", {**about, "command": command_line(config), "versions": versions()})
         report = make_report(fitted, measured, layer_numbers(fitted), command_line(config), versions())
         (here / "report.html").write_text(render(report), encoding="utf-8")
 
@@ -125,7 +129,8 @@ def command_line(config: dict[str, Any]) -> str:
     return " ".join(words)
 
 
-def _write_json(path: Path, value: object) -> None:
+def write_json(path: Path, value: object) -> None:
+    """Write a value as JSON that a person can read."""
     path.write_text(json.dumps(value, indent=2, default=_plain) + "\n", encoding="utf-8")
 
 
