@@ -124,26 +124,25 @@ def test_many_points_do_not_make_a_large_file() -> None:
 
 def test_weight_images_show_the_columns_of_W_on_one_scale() -> None:
     W = np.random.default_rng(0).normal(size=(12, 30))
-    figure = plots.weight_images(W, (3, 4), count=7)
-    images = figure.axes[0].images
+    images = plots.weight_images(W, (3, 4), count=7).images
     assert len(images) == 7
     for j, image in enumerate(images):
         np.testing.assert_array_equal(image.get_array(), W[:, j].reshape(3, 4))
         assert image.get_clim() == (-np.abs(W[:, :7]).max(), np.abs(W[:, :7]).max())
-    assert len(plots.weight_images(W[:, :2], (3, 4)).axes[0].images) == 2
+    assert len(plots.weight_images(W[:, :2], (3, 4)).images) == 2
     plots.to_svg(plots.weight_images(np.zeros((4, 1)), (2, 2)))
     with pytest.raises(GlassnetError, match=r"W must be \(9, units\) for pictures of 3x3"):
         plots.weight_images(W, (3, 3))
 
 
 def test_histograms_show_the_counts(statistics: tuple[LayerStatistics, ...]) -> None:
-    figure = plots.layer_histograms(statistics)
-    assert [ax.get_title(loc="left") for ax in figure.axes] == ["1: 6 relu", "2: 3 softmax"]
-    for ax, one in zip(figure.axes, statistics, strict=True):
+    axes = plots.layer_histograms(statistics)
+    assert [ax.get_title(loc="left") for ax in axes] == ["1: 6 relu", "2: 3 softmax"]
+    for ax, one in zip(axes, statistics, strict=True):
         values, edges, _ = ax.patches[0].get_data()
         np.testing.assert_allclose(values * sum(one.counts), one.counts)
         np.testing.assert_array_equal(edges, one.edges)
-    plots.to_svg(figure)
+    plots.to_svg(axes)
     with pytest.raises(GlassnetError, match="statistics must be"):
         plots.layer_histograms(())
 

@@ -10,10 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from glassnet.insight import plots
+from glassnet.insight import style
 
 __all__ = ["cell", "document", "listing", "number", "pair", "picture", "section", "short", "table"]
 
@@ -94,13 +92,13 @@ def pair(*bodies: str) -> str:
     return f'<div class="pair">{"".join(body for body in bodies if body)}</div>' if any(bodies) else ""
 
 
-def picture(drawn: Figure | Axes, alt: str, caption: str) -> str:
+def picture(drawn: style.Drawn, alt: str, caption: str) -> str:
     """Return a figure as an image of its own, so that the names inside several SVGs cannot clash.
 
     All are shown at 96 pixels an inch, so that type has the same size everywhere; wide ones get a row of their own.
     """
-    data = base64.b64encode(plots.to_svg(drawn).encode("utf-8")).decode("ascii")
-    inches = plots.figure_of(drawn).get_figwidth()
+    data = base64.b64encode(style.to_svg(drawn).encode("utf-8")).decode("ascii")
+    inches = style.figure_of(drawn).get_figwidth()
     image = f'<img style="width:{6 * inches:.1f}rem" alt="{escape(alt)}" src="data:image/svg+xml;base64,{data}">'
     kind = ' class="wide"' if inches > 6 else ""
     return f'<figure{kind}><div class="sheet">{image}</div><figcaption>{escape(caption)}</figcaption></figure>\n'
