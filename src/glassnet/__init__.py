@@ -24,6 +24,7 @@ from glassnet.training import train
 
 if TYPE_CHECKING:
     from glassnet.estimators import Autoencoder, Ensemble, MLPClassifier, MLPRegressor
+    from glassnet.insight.debug import debug_gradients
     from glassnet.persistence import load, save
 
 __version__ = "0.1.0"
@@ -64,6 +65,7 @@ __all__ = [
     "activations",
     "check_gradient",
     "datasets",
+    "debug_gradients",
     "initializers",
     "laplace",
     "load",
@@ -82,6 +84,7 @@ ON_FIRST_USE = {
     "Ensemble": "glassnet.estimators",
     "MLPClassifier": "glassnet.estimators",
     "MLPRegressor": "glassnet.estimators",
+    "debug_gradients": "glassnet.insight.debug",
     "load": "glassnet.persistence",
     "save": "glassnet.persistence",
 }
