@@ -60,7 +60,7 @@ def chains(shapes: Shapes, d: int, turned: bool) -> Iterator[tuple[int, tuple[Sl
         for w in unused:
             rest = tuple(i for i in unused if i != w)
             for within, q in _outputs(shapes[w], n, turned):
-                biases = [i for i in rest if not within and _is_bias(shapes[i], q)]
+                biases: list[int | None] = [i for i in rest if not within and _is_bias(shapes[i], q)]
                 for bias in biases or [None]:
                     left = tuple(i for i in rest if i != bias)
                     yield from grow(q, left, (*slots, Slot(w, bias, within, turned)))
@@ -97,7 +97,11 @@ def layouts(size: int, d: int, k: int) -> Iterator[Mapping[str, tuple[int, ...]]
         for turned in (False, True):
             W = {f"W{l}": pair[::-1] if turned else pair for l, pair in enumerate(pairs, 1)}
             b = {f"b{l}": (pair[1],) for l, pair in enumerate(pairs, 1)}
-            yield {name: shape for l in range(1, len(sizes)) for name, shape in ((f"W{l}", W[f"W{l}"]), (f"b{l}", b[f"b{l}"]))}
+            yield {
+                name: shape
+                for l in range(1, len(sizes))
+                for name, shape in ((f"W{l}", W[f"W{l}"]), (f"b{l}", b[f"b{l}"]))
+            }
             yield {**W, **b}
             yield {f"W{l}": (q, n + 1) if turned else (n + 1, q) for l, (n, q) in enumerate(pairs, 1)}
 

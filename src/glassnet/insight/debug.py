@@ -113,7 +113,10 @@ def _diagnose(
     noise = noise_of(lambda t: foreign.loss([a + t for a in foreign.form.arrays], data), 1.0)
     net, foreign = _recognise(foreign, data, samples, noise, rng)
     study = _study(foreign, data, samples, near, noise, rng)
-    kept = [choose_entries(g, a.size, max_entries, rng) for g, a in zip(study.points[0].grads, foreign.form.arrays, strict=True)]
+    kept = [
+        choose_entries(g, a.size, max_entries, rng)
+        for g, a in zip(study.points[0].grads, foreign.form.arrays, strict=True)
+    ]
     measured = _measured(study, study.points[0], kept)
     terms: list[Terms] = []
     if net is not None:
@@ -227,7 +230,9 @@ def _measured(study: Study, point: Point, kept: Sequence[Array]) -> list[Measure
     found, floor = [], 0.0
     for j, entries in enumerate(kept):
         found.append(
-            measure(lambda a: study.foreign.loss(a, point.data), point.arrays, j, entries, point.loss, study.noise, floor)
+            measure(
+                lambda a: study.foreign.loss(a, point.data), point.arrays, j, entries, point.loss, study.noise, floor
+            )
         )
         floor = max(floor, 1e-3 * float(np.abs(found[-1].value).max(initial=0.0)))
     return found

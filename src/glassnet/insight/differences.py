@@ -25,7 +25,7 @@ WANTED = 1e-8
 
 @dataclass(frozen=True)
 class Measured:
-    """Derivatives at chosen flat `entries` (n,): `value`, estimated `error`, `jump` at a kink (0 where smooth), `step`."""
+    """Derivatives at chosen flat `entries` (n,): `value`, estimated `error`, `jump` at a kink (else 0), `step`."""
 
     entries: Array
     value: Array

@@ -1,6 +1,6 @@
 """By what does a gradient differ from a hypothesis: nothing, a factor with a name, a penalty, or more than that?
 
-    G = c m^e V + p W        V the data term of a hypothesis, W what a penalty would add; c, p found by least squares
+G = c m^e V + p W        V the data term of a hypothesis, W what a penalty would add; c, p found by least squares
 """
 
 from __future__ import annotations
@@ -59,8 +59,9 @@ def name_factor(c: float, e: int, known: Known, tolerance: float = 1e-4) -> tupl
     for value in known.passed:
         if value > 0 and near(value) and value not in (2.0, 0.5):
             return (*sign, *m_code[e], "learning_rate"), f"{minus}{value:g}, a number that you passed"
-    twos = [((), 1.0, ""), (("extra_2",), 2.0, "2"), (("missing_2",), 0.5, "1/2")]
-    ks = [((), 1.0, "")]
+    plain: tuple[tuple[str, ...], float, str] = ((), 1.0, "")
+    twos = [plain, (("extra_2",), 2.0, "2"), (("missing_2",), 0.5, "1/2")]
+    ks = [plain]
     if known.k > 1:
         ks += [(("missing_1_over_k",), float(known.k), "k"), (("extra_1_over_k",), 1.0 / known.k, "1/k")]
     for (extra, times), two, k in sorted(
@@ -82,7 +83,7 @@ def explain(
     G: Sequence[Array], V: Sequence[Array], P: Sequence[Array] | None, W: Sequence[Array] | None, m: Sequence[int],
     known: Known, tolerance: float,
 ) -> Fit | None:  # fmt: skip
-    """Return how the gradients G differ from the data term V plus the penalty P at all probes, None where it is unclear.
+    """Return how the gradients G differ from the data term V plus the penalty P at all probes, None where unclear.
 
     G, V, P and W hold an array for each probe, m the samples of each. P None: no penalty, or one inside V (measured);
     W is what a penalty could add.

@@ -190,15 +190,15 @@ def _pair(out: Any, n_arrays: int) -> tuple[Any, Any]:
                 "End it with `return loss, grads`, or pass two functions: debug_gradients((loss, grads), params, ...).",
             )
         )
-    if np.ndim(out[1]) == 0 and isinstance(out[1], float | np.floating) and np.ndim(out[0]) != 0 and n_arrays > 1:
-        raise Unusable(
-            Problem("not_a_pair", "Your function returns (grads, loss).", "Turn it round: `return loss, grads`.")
-        )
-    if isinstance(out[0], Mapping):
+    if isinstance(out[0], Mapping) or (not _is_one_number(out[0]) and _is_one_number(out[1])):
         raise Unusable(
             Problem("not_a_pair", "Your function returns (grads, loss).", "Turn it round: `return loss, grads`.")
         )
     return out[0], (list(out[1:]) if n_arrays > 1 and len(out) == n_arrays + 1 else out[1])
+
+
+def _is_one_number(value: Any) -> bool:
+    return isinstance(value, float | int | np.number) or (isinstance(value, np.ndarray) and value.size == 1)
 
 
 def _loss(loss: Any) -> float:

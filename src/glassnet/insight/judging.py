@@ -209,9 +209,7 @@ def judge_by_numbers(
         W = [point.arrays[j][keep] for point in points]
         m = [point.m for point in points]
 
-        def add(
-            fit: Fit | None, code: str, to: list[Finding] = options
-        ) -> None:
+        def add(fit: Fit | None, code: str, to: list[Finding] = options) -> None:
             if fit is not None:
                 codes = (*([code] if code else []), *fit.codes)
                 to.append(Finding(codes, fit.cost + bool(code), fit.residual, (), fit.factor))

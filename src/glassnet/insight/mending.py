@@ -23,7 +23,7 @@ def general_lines(name: str) -> dict[str, str]:
         "dW": gradient_name(name), "W": name, "delta": "delta = (delta of the next layer times its weights) * f'(z)",
         "product": "the gradient must have the shape of its parameter: inputs of the layer times its delta",
         "bias": "sum delta over the samples: delta.sum(axis=0), samples in rows",
-        "penalty": f"the derivative of l2 * sum(W**2) is 2 * l2 * W, that of l2/2 * sum(W**2) is l2 * W (here W is {name})",
+        "penalty": f"the derivative of l2 * sum(W**2) is 2 * l2 * W, of l2/2 * sum(W**2) it is l2 * W (W = {name})",
     }  # fmt: skip
 
 
@@ -93,8 +93,8 @@ def network_in_words(net: Rebuilt, names: Sequence[str], m: int, sizes: Sequence
     c, last = f"{net.terms.c:.6g}", len(net.slots)
     half = " with 1/2 before the squares" if net.loss.name == "squared_error" else ""
     text = (
-        f"Network recognised by testing: {sizes[0]} inputs, {layers}; weights {weights}; samples are {where} (m = {m}); "
-        f"loss = {c} * sum of {net.loss.name}{half}"
+        f"Network recognised by testing: {sizes[0]} inputs, {layers}; weights {weights}; samples are {where} (m = {m});"
+        f" loss = {c} * sum of {net.loss.name}{half}"
     )
     penalties: Mapping[str, float] = {
         "sum of W^2": net.terms.l2, "sum of |W|": net.terms.l1, "sum of b^2": net.terms.bias_l2,

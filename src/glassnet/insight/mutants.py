@@ -1,6 +1,7 @@
 """Wrong backpropagation, made on purpose: what each known mistake would give for a network that is known.
 
-    right:  delta_L = dJ/dz_L     delta_l = (delta_{l+1} W_{l+1}^T) * f'(z_l)     dW_l = a_{l-1}^T delta_l     db_l = sum delta_l
+    right:  delta_L = dJ/dz_L     delta_l = (delta_{l+1} W_{l+1}^T) * f'(z_l)
+            dW_l = a_{l-1}^T delta_l     db_l = sum of delta_l over the samples
 
 Each function returns {code: array}; the code "" is the right one. Rows are samples, weights are (n_in, n_out).
 """

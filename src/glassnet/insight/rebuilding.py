@@ -219,7 +219,7 @@ def _misses(features: Array, J: Array, chosen: Sequence[int]) -> float:
 
 
 def refit(net: Rebuilt, trials: Sequence[Sequence[Array]], J: Array, data: Sequence[Any], noise: float) -> Terms | None:
-    """Return the coefficients on other data, where the loss at the trial points is J (t,); None where it is not ours."""
+    """Return the coefficients on other data, where the loss at the trial points is J (t,); None where they differ."""
     X, Y = net.read(data)
     features = np.array([net.features(net.forward(arrays, X), Y) for arrays in trials])
     return _fit(features, J, FITS * float(np.ptp(J)) + 30 * noise)

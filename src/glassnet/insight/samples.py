@@ -24,7 +24,8 @@ class Samples:
     def take(self, data: Sequence[Any], rows: Array) -> list[Any]:
         """Return the data of these samples alone."""
         return [
-            np.take(d, rows, axis=_axis(d, self.axis)) if i in self.holds else d for i, d in enumerate(map(_plain, data))
+            np.take(d, rows, axis=_axis(d, self.axis)) if i in self.holds else d
+            for i, d in enumerate(map(_plain, data))
         ]
 
 

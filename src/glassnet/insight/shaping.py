@@ -26,9 +26,7 @@ class Shaped:
         return any(point.grads[j] is None for point in self.points)
 
 
-def shaped(
-    points: Sequence[Point], truths: Sequence[Sequence[Array]], samples: Samples | None
-) -> Shaped:
+def shaped(points: Sequence[Point], truths: Sequence[Sequence[Array]], samples: Samples | None) -> Shaped:
     """Return the points with gradients that fit their parameters; truths hold the right ones (NaN: not measured)."""
     codes, columns = [], []
     for j in range(len(points[0].arrays)):

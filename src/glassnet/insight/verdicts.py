@@ -230,7 +230,9 @@ class GradientDiagnosis:
         problems = "".join(
             f"<p><b>{escape(p.code)}</b>: {escape(p.words)} <i>{escape(p.remedy)}</i></p>" for p in self.problems
         )
-        heads = "".join(f"<th style='text-align:left'>{h}</th>" for h in ("array", "verdict", "what, and what mends it", "seen"))
+        heads = "".join(
+            f"<th style='text-align:left'>{h}</th>" for h in ("array", "verdict", "what, and what mends it", "seen")
+        )
         table = f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
         rest = "".join(f"<p>{escape(text)}</p>" for text in (self.network, *self.notes) if text)
         return (

@@ -46,7 +46,7 @@ class Case:
 
 def verdict(case: Case, j: int) -> Verdict:
     """Return the verdict on array j."""
-    own, shape, G = case.measured[j], case.points[0].arrays[j].shape, case.points[0].grads[j]
+    own, G = case.measured[j], case.points[0].grads[j]
     if G is None:
         return _verdict(case, j, case.shapes.codes[j], Finding((), 0.0, float("inf")), (np.inf, 0, 0.0, 0.0))
     smooth = np.flatnonzero(~own.at_kink)
