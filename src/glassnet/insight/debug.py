@@ -21,7 +21,7 @@ from glassnet.insight.chains import layouts
 from glassnet.insight.differences import Measured, choose_entries, measure
 from glassnet.insight.factors import Known
 from glassnet.insight.foreign import Foreign, Form, Problem, Unusable, check_function, form_of, noise_of
-from glassnet.insight.judging import Finding, Point, judge_by_network, judge_by_numbers, right_gradients
+from glassnet.insight.judging import Finding, Point, exchanged, judge_by_network, judge_by_numbers, right_gradients
 from glassnet.insight.mending import network_in_words
 from glassnet.insight.rebuilding import Rebuilt, Terms, rebuild, refit
 from glassnet.insight.samples import Samples, find_samples
@@ -129,7 +129,7 @@ def _diagnose(
         truths += [_spread(_measured(study, p, kept), p) for p in study.points[1:]]
     known = Known(
         samples.m if samples else 0, net.n_outputs if net else _outputs(data, samples),
-        tuple(float(d) for d in data if isinstance(d, float | np.floating)),
+        tuple(float(d) for d in data if isinstance(d, float | np.floating)), len({p.m for p in study.points}) > 1,
     )  # fmt: skip
     shapes = shaped(study.points, truths, samples)
     points = shapes.points
@@ -139,6 +139,7 @@ def _diagnose(
     masks = [np.isfinite(np.sum([truth[j] for truth in truths], axis=0)) for j in range(len(kept))]
     by_numbers = judge_by_numbers(points, truths, masks, known, tolerance)
     found |= {j: f for j, f in by_numbers.items() if j not in found or f.cost < found[j].cost}
+    found |= exchanged(points, truths, masks, tolerance)
     case = Case(foreign.form.names, points, truths, measured, shapes, found, net, known.m, tolerance)
     verdicts = {name: verdict(case, j) for j, name in enumerate(foreign.form.names)}
     sizes = [] if net is None else [net.slots[0].read(points[0].arrays)[0].shape[0]]

@@ -6,14 +6,17 @@ G = c m^e V + p W        V the data term of a hypothesis, W what a penalty would
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from glassnet.arrays import Array
 
-__all__ = ["Fit", "Known", "explain", "name_factor"]
+__all__ = ["Factor", "Fit", "Known", "explain", "name_factor"]
+
+POWERS: Mapping[int, tuple[str, ...]] = {1: ("missing_1_over_m",), -1: ("extra_1_over_m",), 0: ()}
+"""The codes for a factor of m^e."""
 
 RATES = tuple(a * 10.0**-j for j in range(1, 6) for a in (1.0, 2.0, 3.0, 5.0) if (a, j) != (5.0, 1))
 """Numbers that people choose as learning rates; 0.5 is left to the missing 2."""
@@ -21,58 +24,83 @@ RATES = tuple(a * 10.0**-j for j in range(1, 6) for a in (1.0, 2.0, 3.0, 5.0) if
 
 @dataclass(frozen=True)
 class Known:
-    """Numbers that a factor may come from: m samples (0: unknown), k outputs (0: unknown), numbers among the data."""
+    """Numbers that a factor may come from: m samples (0: unknown), k outputs (0: unknown), numbers among the data.
+
+    `varies`: m was varied, so that a factor of m shows as a power of it.
+    """
 
     m: int = 0
     k: int = 0
     passed: tuple[float, ...] = ()
+    varies: bool = False
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A constant factor by name: its `codes`, the factor in `words`, and other names for the same number."""
+
+    codes: tuple[str, ...]
+    words: str
+    rivals: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Fit:
-    """An explanation: `codes`, how many things are wrong (`cost`), the relative `residual`, the `factor` found."""
+    """An explanation: `codes`, how many things are wrong (`cost`), the relative `residual`, the `factor` found.
+
+    `rivals` are other codes that give the same numbers.
+    """
 
     codes: tuple[str, ...]
     cost: float
     residual: float
     factor: str = ""
+    rivals: tuple[str, ...] = ()
 
 
-def name_factor(c: float, e: int, known: Known, tolerance: float = 1e-4) -> tuple[tuple[str, ...], str]:
-    """Return the codes and the words for a gradient that is c m^e times what it should be.
+def name_factor(c: float, e: int, known: Known, tolerance: float = 1e-4) -> Factor:
+    """Return what a gradient that is c m^e times the right one must be called.
 
     >>> name_factor(-0.5, 0, Known(m=32, k=3))
-    (('wrong_sign', 'missing_2'), '-1/2')
-    >>> name_factor(32.0, 0, Known(m=32))
-    (('missing_1_over_m',), 'm = 32')
+    Factor(codes=('wrong_sign', 'missing_2'), words='-1/2', rivals=())
+    >>> name_factor(0.5, 0, Known(m=32, k=2)).rivals
+    ('extra_1_over_k',)
+    >>> name_factor(32.0, 0, Known(m=32)).words
+    'm = 32'
     """
-    sign, size = ("wrong_sign",) if c < 0 else (), abs(c)
+    start = (*(("wrong_sign",) if c < 0 else ()), *POWERS[e])
     minus = "-" if c < 0 else ""
+    found = [(codes, words) for codes, size, words in _sizes(e, known) if abs(abs(c) - size) <= tolerance * size]
+    if not found:
+        return Factor((*start, "constant_factor"), f"{minus}{abs(c):.6g}")
+    least = min(len(codes) for codes, _ in found)
+    same = [(codes, words) for codes, words in found if len(codes) == least]
+    if same[0][0] == ("fixed_m",):
+        start = start[: c < 0]
+    rivals = dict.fromkeys("+".join((*start, *codes)) for codes, _ in same[1:] if codes != same[0][0])
+    return Factor((*start, *same[0][0]), minus + same[0][1], tuple(rivals))
 
-    def near(x: float) -> bool:
-        return abs(size - x) <= tolerance * x
 
-    m_code = {1: ("missing_1_over_m",), -1: ("extra_1_over_m",), 0: ()}
-    options = [(0, 1.0), *([(1, float(known.m)), (-1, 1.0 / known.m)] if e == 0 and known.m > 1 else [])]
-    if near(1.0):
-        return (*sign, *m_code[e]), minus + _power(e, known.m)
+def _sizes(e: int, known: Known) -> Iterator[tuple[tuple[str, ...], float, str]]:
+    """Go through (codes, size, words) of factors with a name, those that are likelier first."""
+    m, k = float(known.m), float(known.k)
+    yield (), 1.0, _power(e, known.m)
+    if e and m > 1:
+        yield ("fixed_m",), m**-e, "by chance 1"
     for value in known.passed:
-        if value > 0 and near(value) and value not in (2.0, 0.5):
-            return (*sign, *m_code[e], "learning_rate"), f"{minus}{value:g}, a number that you passed"
+        if value > 0 and value not in (2.0, 0.5):
+            yield ("learning_rate",), value, f"{value:g}, a number that you passed,"
     plain: tuple[tuple[str, ...], float, str] = ((), 1.0, "")
+    powers = [((), 1.0, _power(e, known.m) if e else "")]
+    if e == 0 and m > 1 and not known.varies:
+        powers += [(POWERS[1], m, _power(1, known.m)), (POWERS[-1], 1 / m, _power(-1, known.m))]
     twos = [plain, (("extra_2",), 2.0, "2"), (("missing_2",), 0.5, "1/2")]
-    ks = [plain]
-    if known.k > 1:
-        ks += [(("missing_1_over_k",), float(known.k), "k"), (("extra_1_over_k",), 1.0 / known.k, "1/k")]
-    for (extra, times), two, k in sorted(
-        itertools.product(options, twos, ks), key=lambda t: (t[0][0] != 0) + bool(t[1][0]) + bool(t[2][0])
-    ):
-        if near(times * two[1] * k[1]):
-            words = " * ".join(w for w in (_power(e or extra, known.m) if e or extra else "", two[2], k[2]) if w)
-            return (*sign, *m_code[e or extra], *two[0], *k[0]), minus + words
-    if any(near(rate) for rate in RATES):
-        return (*sign, *m_code[e], "learning_rate"), f"{minus}{size:g}"
-    return (*sign, *m_code[e], "constant_factor"), f"{minus}{size:.6g}"
+    ks = [plain, (("missing_1_over_k",), k, "k"), (("extra_1_over_k",), 1 / k, "1/k")] if k > 1 else [plain]
+    for power, many, two in itertools.product(powers, ks, twos):
+        words = " * ".join(part[2] for part in (power, two, many) if part[2])
+        yield (*power[0], *two[0], *many[0]), power[1] * two[1] * many[1], words
+    for rate in RATES:
+        yield ("learning_rate",), rate, f"{rate:g}"
 
 
 def _power(e: int, m: int) -> str:
@@ -106,8 +134,8 @@ def explain(
         u = whole * size**e
         c = float(u @ g / (u @ u))
         if (r := residual(c * u)) <= tolerance:
-            codes, words = name_factor(c, e, known)
-            return Fit(codes, 1.0, r, words)
+            name = name_factor(c, e, known)
+            return Fit(name.codes, max(1.0, float(len(name.codes))), r, name.words, name.rivals)
     if g.size < 5:
         return None
     return _with_penalty(g, v, p, w, size, powers, known, tolerance)
@@ -132,16 +160,16 @@ def _with_penalty(
         if p is not None:
             c = float(u @ (g - p) / (u @ u))
             if (r := float(np.abs(g - p - c * u).max()) / top) <= tolerance:
-                codes, words = name_factor(c, e, known)
-                return Fit(codes, 1.1, r, f"{words} in the data term alone")
+                name = name_factor(c, e, known)
+                return Fit(name.codes, 1.1, r, f"{name.words} in the data term alone", name.rivals)
     for e in powers:
         X = np.stack([v * size**e, unit], axis=1)
         found = np.linalg.lstsq(X / np.abs(X).max(axis=0), g, rcond=None)[0] / np.abs(X).max(axis=0)
         if (r := float(np.abs(g - X @ found).max()) / top) <= tolerance:
-            codes, words = name_factor(float(found[0]), e, known)
+            name = name_factor(float(found[0]), e, known)
             q = float(found[1])
             penalty = ("penalty_missing",) if p is not None and abs(q) < 1e-4 else _penalty(q, 0, p is not None)
-            return Fit((*codes, *penalty), 2.0, r, words)
+            return Fit((*name.codes, *penalty), 2.0, r, name.words)
     return None
 
 

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from glassnet.arrays import Array
+from glassnet.insight.chains import Slot
 from glassnet.insight.factors import Fit, Known, explain
-from glassnet.insight.mutants import bias_products, hidden_deltas, output_deltas, weight_products
+from glassnet.insight.mutants import bias_products, hidden_deltas, mixed_products, output_deltas, weight_products
 from glassnet.insight.rebuilding import Pass, Rebuilt, Terms
 
-__all__ = ["Finding", "Point", "Scene", "judge_by_network", "judge_by_numbers", "right_gradients"]
+__all__ = ["Finding", "Point", "Scene", "exchanged", "judge_by_network", "judge_by_numbers", "right_gradients"]
 
 UNEXPLAINED = 10.0
 
@@ -148,6 +149,8 @@ def _layer(
         for key in products[0]
         if all(key in p for p in products)
     }
+    if slot.within:  # a column of ones among the inputs
+        variants |= _mixed_with_ones(slot, scenes, l, deltas, shape)
     finding = _best(points, slot.weight, variants, P, W, known, tolerance)
     if finding is not None:
         found[slot.weight] = finding
@@ -160,6 +163,19 @@ def _layer(
         if finding is not None:
             found[slot.bias] = finding
     return found
+
+
+def _mixed_with_ones(
+    slot: Slot, scenes: Sequence[Scene], l: int, deltas: Sequence[Array], shape: tuple[int, ...]
+) -> dict[str, list[Array]]:
+    """Return the products that mix samples, where the inputs carry a column of ones for the bias."""
+    rows = []
+    for at, delta in zip(scenes, deltas, strict=True):
+        A, ones = at.forward.a[l - 1], np.ones((at.m, 1))
+        rows.append(mixed_products(np.hstack([ones, A] if slot.within == "first" else [A, ones]), delta))
+    count = min(len(row) for row in rows)
+    whole = [[(array.T if slot.turned else array).reshape(shape) for array in row[:count]] for row in rows]
+    return {f"samples_mixed {i}": [row[i] for row in whole] for i in range(count)}
 
 
 def _best(
@@ -181,14 +197,14 @@ def _best(
             if fit is None:
                 continue
             codes = (*([code] if code else []), *(["transposed"] if turned else []), *fit.codes)
-            options.append(Finding(codes, fit.cost + bool(code) + turned, fit.residual, (), fit.factor))
+            options.append(Finding(codes, fit.cost + bool(code) + turned, fit.residual, fit.rivals, fit.factor))
             if not codes:
                 return options[-1]
     if not options:
         return None
     first = min(options, key=lambda f: (f.cost, f.residual > tolerance))
     rivals = {"+".join(f.codes) for f in options if f.cost <= first.cost + 0.01 and f.codes != first.codes}
-    return replace(first, rivals=tuple(sorted(rivals)))
+    return replace(first, rivals=tuple(sorted({*rivals, *first.rivals})))
 
 
 def judge_by_numbers(
@@ -212,18 +228,36 @@ def judge_by_numbers(
         def add(fit: Fit | None, code: str, to: list[Finding] = options) -> None:
             if fit is not None:
                 codes = (*([code] if code else []), *fit.codes)
-                to.append(Finding(codes, fit.cost + bool(code), fit.residual, (), fit.factor))
+                to.append(Finding(codes, fit.cost + bool(code), fit.residual, fit.rivals, fit.factor))
 
         V = [truth[j][keep] for truth in truths]
         add(explain([g[keep] for g in G], V, None, W, m, known, tolerance), "")
         if G[0].ndim == 2 and G[0].shape[0] == G[0].shape[1] > 1:
             add(explain([g.T[keep] for g in G], V, None, W, m, known, tolerance), "transposed")
         for i, other in enumerate(kept):
-            if i != j and other.shape == keep.shape and other.any():
+            if i != j and other.shape == keep.shape and other.sum() * len(points) > 3:
                 theirs = [truth[i][other] for truth in truths]
-                fit = explain([g[other] for g in G], theirs, None, None, m, known, tolerance)
-                if fit is not None and other.sum() * len(points) > 3:
-                    add(fit, "swapped")
+                add(explain([g[other] for g in G], theirs, None, None, m, known, tolerance), "swapped")
         if options:
             found[j] = min(options, key=lambda f: f.cost)
     return found
+
+
+def exchanged(
+    points: Sequence[Point], truths: Sequence[Sequence[Array]], kept: Sequence[Array], tolerance: float
+) -> dict[int, Finding]:
+    """Return findings for pairs of arrays of which each holds the right gradient of the other."""
+
+    def holds(i: int, j: int) -> bool:
+        keep = kept[j]
+        for point, truth in zip(points, truths, strict=True):
+            g = point.grads[i]
+            if g is None or g.shape != keep.shape or keep.sum() * len(points) <= 3:
+                return False
+            right = truth[j][keep]
+            if np.abs(g[keep] - right).max() > tolerance * np.abs(right).max():
+                return False
+        return True
+
+    pairs = [(i, j) for i in range(len(kept)) for j in range(len(kept)) if i != j and holds(i, j)]
+    return {i: Finding(("swapped",), 1.0, 0.0) for i, j in pairs if (j, i) in pairs and not holds(i, i)}

@@ -17,7 +17,7 @@ from glassnet.activations import Activation
 from glassnet.arrays import Array
 from glassnet.insight.rebuilding import Pass, Rebuilt
 
-__all__ = ["bias_products", "hidden_deltas", "output_deltas", "weight_products"]
+__all__ = ["bias_products", "hidden_deltas", "mixed_products", "output_deltas", "weight_products"]
 
 OTHERS = ("sigmoid", "tanh", "relu")
 BY_VALUE = ("sigmoid", "tanh", "elu", "selu")
@@ -33,8 +33,9 @@ def output_deltas(net: Rebuilt, forward: Pass, Y: Array, c: float) -> Mapping[st
         slope = c * (a - Y if net.loss.name == "squared_error" else net.loss.slope(a, Y))
         found["missing_derivative"] = slope
         if f.elementwise:
+            if net.matched:
+                found["extra_derivative"] = right * f.df(z, a)
             found |= _derivatives(f, z, a, slope)
-            found["extra_derivative"] = right * f.df(z, a)
         else:
             found["softmax_twice"] = f.pullback(z, a, right)
             found["softmax_twice "] = right * a * (1.0 - a)
@@ -62,6 +63,10 @@ def _derivatives(f: Activation, z: Array, a: Array, dA: Array) -> dict[str, Arra
         found["derivative_inverted"] = dA * (z <= 0)
         found["activation_for_derivative"] = dA * a
     found |= {f"wrong_derivative {n}": dA * _df(activations.get(n), z) for n in OTHERS if n != f.name}
+    if f.name != "sigmoid":
+        found["wrong_derivative a(1-a)"] = dA * a * (1.0 - a)
+    if f.name != "tanh":
+        found["wrong_derivative 1-a^2"] = dA * (1.0 - a * a)
     return found
 
 
@@ -89,20 +94,26 @@ def hidden_deltas(net: Rebuilt, forward: Pass, l: int, after: Array) -> Mapping[
     return found
 
 
-def weight_products(forward: Pass, l: int, delta: Array, others: Mapping[int, Array]) -> Mapping[str, Array]:
-    """Return what dW of layer l can be, from delta (m, n_out); `others` are the right deltas of other layers."""
-    A, (m, q), n = forward.a[l - 1], delta.shape, forward.a[l - 1].shape[1]
-    found = {"": A.T @ delta}
-    found["last_sample_only"] = A[-1:].T @ delta[-1:]
-    found["first_sample_only"] = A[:1].T @ delta[:1]
-    found["product_of_sums"] = np.outer(A.sum(axis=0), delta.sum(axis=0))
+def mixed_products(A: Array, delta: Array) -> list[Array]:
+    """Return what A^T delta becomes where samples are mixed, from inputs A (m, n) and delta (m, q)."""
+    (m, n), q = A.shape, delta.shape[1]
     AT, DT = np.ascontiguousarray(A.T), np.ascontiguousarray(delta.T)
     mixed = [A.reshape(n, m) @ delta, (delta.reshape(q, m) @ A).T, AT.reshape(m, n).T @ delta, A.T @ DT.reshape(m, q)]
     if m == n:
         mixed.append(A @ delta)
     if m == q:
         mixed.append(A.T @ delta.T)
-    found |= {f"samples_mixed {i}": array for i, array in enumerate(mixed)}
+    return mixed
+
+
+def weight_products(forward: Pass, l: int, delta: Array, others: Mapping[int, Array]) -> Mapping[str, Array]:
+    """Return what dW of layer l can be, from delta (m, n_out); `others` are the right deltas of other layers."""
+    A = forward.a[l - 1]
+    found = {"": A.T @ delta}
+    found["last_sample_only"] = A[-1:].T @ delta[-1:]
+    found["first_sample_only"] = A[:1].T @ delta[:1]
+    found["product_of_sums"] = np.outer(A.sum(axis=0), delta.sum(axis=0))
+    found |= {f"samples_mixed {i}": array for i, array in enumerate(mixed_products(A, delta))}
     if l > 1:
         found["z_for_a"] = forward.z[l - 1].T @ delta
     for j, other in enumerate(forward.a):

@@ -10,7 +10,7 @@ holds at several theta with the same coefficients, which least squares finds. No
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,6 +36,8 @@ OUTPUTS = {
     "softplus": ("squared_error", "poisson"),
 }
 """Output activation -> losses that are tried with it."""
+
+LOSSES_TRIED = {name: losses.get(name) for names in OUTPUTS.values() for name in names}
 
 FITS = 1e-7
 """The share of the loss's spread over the trial points that may stay unexplained."""
@@ -99,6 +101,11 @@ class Rebuilt:
         """Whether loss and output belong together, so that delta = a - y."""
         return self.loss.matched is not None and self.loss.matched.activation == self.functions[-1].name
 
+    def cost(self, z: Array, a: Array, Y: Array) -> Array:
+        """Return what each output costs (..., m, k)."""
+        pair = self.loss.matched if self.matched else None
+        return self.loss.value(a, Y) if pair is None else pair.value(z, a, Y)
+
     def delta(self, forward: Pass, Y: Array) -> Array:
         """Return d (sum_i loss_i) / dz of the output (m, k)."""
         z, a = forward.z[-1], forward.a[-1]
@@ -108,9 +115,7 @@ class Rebuilt:
 
     def features(self, forward: Pass, Y: Array) -> Array:
         """Return (sum_i loss_i, |W|^2, |W|_1, |b|^2): what the coefficients of `Terms` multiply."""
-        z, a = forward.z[-1], forward.a[-1]
-        pair = self.loss.matched if self.matched else None
-        cost = self.loss.value(a, Y) if pair is None else pair.value(z, a, Y)
+        cost = self.cost(forward.z[-1], forward.a[-1], Y)
         W, b = np.concatenate([w.ravel() for w in forward.W]), np.concatenate(forward.b)
         return np.array([cost.sum(), W @ W, np.abs(W).sum(), b @ b])
 
@@ -120,33 +125,74 @@ def rebuild(
 ) -> Rebuilt | None:
     """Return the network whose loss is J (t,) at the t trial points, or None where no known one is.
 
-    `trials` are lists of arrays, at least eight; `axis` is the axis of the samples, None where it is not known;
+    `trials` are lists of arrays, at least seven; `axis` is the axis of the samples, None where it is not known;
     `noise` is how much rounding shakes J.
     """
     spread = float(np.ptp(J))
     if spread <= 100 * noise:
         return None
+    most = FITS * spread + 30 * noise
     for base, Y, X in _architectures([array.shape for array in trials[0]], data, axis):
-        for hidden in _hidden(len(base.slots)):
-            inner = replace(base, functions=tuple(activations.get(name) for name in (*hidden, "identity")))
-            with np.errstate(all="ignore"):  # a wrong guess may overflow, and is then no fit
-                passes = [inner.forward(arrays, X) for arrays in trials]
+        layers = [_stacked(slot, trials) for slot in base.slots]
+        penalties = _penalties(layers)
+        fits = _quick(penalties, J, 100 * most)
+        for guess, cost in _guesses(base, layers, X, Y):
+            if fits(cost):
+                terms = _fit(np.column_stack([cost, penalties]), J, most)
+                if terms is not None:
+                    return replace(guess, terms=terms)
+    return None
+
+
+def _stacked(slot: Slot, trials: Sequence[Sequence[Array]]) -> tuple[Array, Array]:
+    """Return W (t, n_in, n_out) and b (t, 1, n_out) of a layer at all trial points."""
+    W, b = zip(*(slot.read(arrays) for arrays in trials), strict=True)
+    return np.stack(W), np.stack(b)[:, None, :]
+
+
+def _penalties(layers: Sequence[tuple[Array, Array]]) -> Array:
+    """Return (|W|^2, |W|_1, |b|^2) at the trial points (t, 3)."""
+    sums = [((W**2).sum(axis=(1, 2)), np.abs(W).sum(axis=(1, 2)), (b**2).sum(axis=(1, 2))) for W, b in layers]
+    return np.array(sums).sum(axis=0).T
+
+
+def _quick(penalties: Array, J: Array, most: float) -> Callable[[Array], bool]:
+    """Return a test whether costs (t,) and any penalties may add up to J: what the penalties cannot explain of both."""
+    U, sizes, _ = np.linalg.svd(penalties / np.maximum(np.abs(penalties).max(axis=0), 1e-300), full_matrices=False)
+    U = U[:, sizes > 1e-12 * sizes[0]]
+    rest = J - U @ (U.T @ J)
+
+    def fits(cost: Array) -> bool:
+        if not np.isfinite(cost).all():
+            return False
+        own = cost - U @ (U.T @ cost)
+        size = float(own @ own)
+        return size > 0 and float(np.abs(rest - (own @ rest) / size * own).max()) <= most
+
+    return fits
+
+
+def _guesses(
+    base: Rebuilt, layers: Sequence[tuple[Array, Array]], X: Array, Y: Array
+) -> Iterator[tuple[Rebuilt, Array]]:
+    """Go through (network, sum of its loss over the samples at each trial point (t,))."""
+    W, b = layers[-1]
+    for hidden in _hidden(len(layers)):
+        inner = tuple(activations.get(name) for name in hidden)
+        with np.errstate(all="ignore"):  # a wrong guess may overflow, and is then no fit
+            a = X
+            for (Wl, bl), f in zip(layers, inner, strict=False):
+                a = f.f(a @ Wl + bl)
+            z = a @ W + b
             for output, names in OUTPUTS.items():
                 if output == "softmax" and base.n_outputs == 1:
                     continue
                 f = activations.get(output)
-                with np.errstate(all="ignore"):
-                    ends = [replace(p, a=(*p.a[:-1], f.f(p.z[-1]))) for p in passes]
+                a = f.f(z)
                 for name in names:
-                    guess = replace(inner, functions=(*inner.functions[:-1], f), loss=losses.get(name))
-                    if not _suits(guess.loss, Y):
-                        continue
-                    with np.errstate(all="ignore"):
-                        features = np.array([guess.features(p, Y) for p in ends])
-                    terms = _fit(features, J, FITS * spread + 30 * noise)
-                    if terms is not None:
-                        return replace(guess, terms=terms)
-    return None
+                    guess = replace(base, functions=(*inner, f), loss=LOSSES_TRIED[name])
+                    if _suits(guess.loss, Y):
+                        yield guess, guess.cost(z, a, Y).sum(axis=(1, 2))
 
 
 def _suits(loss: Loss, Y: Array) -> bool:

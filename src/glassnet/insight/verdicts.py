@@ -24,6 +24,10 @@ FAULTS: Mapping[str, tuple[str, str]] = {
         "It is m times too small: a mean over the samples where the loss asks for the sum (or 1/m twice).",
         "Take one division by m (or .mean) out.",
     ),
+    "fixed_m": (
+        "It is right for this number of samples alone: a fixed number stands where m belongs.",
+        "Divide by len(X), not by a number.",
+    ),
     "missing_2": (
         "It is half of what it should be: the derivative of (a - y)^2 is 2 (a - y).",
         "Multiply by 2, or put 1/2 before the squares of the loss.",
