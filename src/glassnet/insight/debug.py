@@ -18,9 +18,9 @@ import numpy as np
 from glassnet.arrays import Array, check_count
 from glassnet.errors import fault, type_fault
 from glassnet.insight.chains import layouts
-from glassnet.insight.differences import Measured, choose_entries, measure
+from glassnet.insight.differences import COARSE, Measured, choose_entries, measure, noise_of
 from glassnet.insight.factors import Known
-from glassnet.insight.foreign import Foreign, Form, Problem, Unusable, check_function, form_of, noise_of
+from glassnet.insight.foreign import Foreign, Form, Problem, Unusable, check_function, form_of
 from glassnet.insight.judging import Finding, Point, exchanged, judge_by_network, judge_by_numbers, right_gradients
 from glassnet.insight.mending import network_in_words
 from glassnet.insight.rebuilding import Rebuilt, Terms, rebuild, refit
@@ -110,7 +110,7 @@ def _diagnose(
         rows = np.sort(rng.choice(samples.m, max_rows, replace=False))
         notes.append(f"Of {samples.m} samples {max_rows} were used, drawn at random.")
         data, samples = samples.take(data, rows), replace(samples, m=max_rows)
-    noise = noise_of(lambda t: foreign.loss([a + t for a in foreign.form.arrays], data), 1.0)
+    noise = noise_of(lambda t: foreign.loss([a + t for a in foreign.form.arrays], data))
     net, foreign = _recognise(foreign, data, samples, noise, rng)
     study = _study(foreign, data, samples, near, noise, rng)
     kept = [
@@ -127,6 +127,12 @@ def _diagnose(
     if net is None:
         truths = [_spread(measured, study.points[0])]
         truths += [_spread(_measured(study, p, kept), p) for p in study.points[1:]]
+    if noise > COARSE * abs(study.points[0].loss):
+        tolerance = max(tolerance, 1e-4 if net is not None else min(0.05, 20 * _relative_error(measured)))
+        notes.append(
+            f"Rounding shakes the loss by {noise:.0e}, as in single precision: errors up to {tolerance:.0e} of an array's "
+            "largest entry are let pass. In float64 they could be seen."
+        )
     known = Known(
         samples.m if samples else 0, net.n_outputs if net else _outputs(data, samples),
         tuple(float(d) for d in data if isinstance(d, float | np.floating)), len({p.m for p in study.points}) > 1,
@@ -184,7 +190,7 @@ def _recognise(
     for form in _cuts(foreign.form, data, samples):
         cut = [replace(form, arrays=(t[0],)).cut(dict(zip(form.names, map(np.shape, form.arrays), strict=True))).arrays
                for t in trials]  # fmt: skip
-        net = rebuild(cut, losses, data, axis, noise)
+        net = rebuild(cut, losses, data, axis, noise, thorough=False)
         if net is not None:
             return net, replace(foreign, form=form)
     return None, foreign
@@ -248,6 +254,13 @@ def _spread(measured: Sequence[Measured], point: Point) -> list[Array]:
         full[own.entries[good]] = own.value[good]
         found.append(full.reshape(array.shape))
     return found
+
+
+def _relative_error(measured: Sequence[Measured]) -> float:
+    """Return the largest error of a difference, relative to the largest difference of its array."""
+    everything = max((float(np.abs(own.value).max(initial=0.0)) for own in measured), default=0.0)
+    tops = [max(float(np.abs(own.value).max(initial=0.0)), 1e-3 * everything, 1e-300) for own in measured]
+    return max(float(own.error.max(initial=0.0)) / top for own, top in zip(measured, tops, strict=True))
 
 
 def _by_place(gradients: Mapping[int, Array], point: Point) -> list[Array]:

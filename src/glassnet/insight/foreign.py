@@ -17,7 +17,7 @@ import numpy as np
 from glassnet.arrays import Array
 from glassnet.errors import fault, type_fault
 
-__all__ = ["Evaluation", "Foreign", "Form", "Problem", "Unusable", "check_function", "form_of", "noise_of"]
+__all__ = ["Evaluation", "Foreign", "Form", "Problem", "Unusable", "check_function", "form_of"]
 
 RAISED = (
     ArithmeticError, AssertionError, AttributeError, LookupError, NameError, NotImplementedError, RuntimeError,
@@ -344,14 +344,3 @@ def _check_same(first: Evaluation, again: Evaluation) -> None:
             "Take randomness out (one fixed batch, dropout off), and use the same numbers on the way back as forward.",
         )
     )
-
-
-def noise_of(loss: Callable[[float], float], size: float) -> float:
-    """Return how much rounding shakes a loss, from second differences along tiny steps (Hamming's table).
-
-    `loss(t)` is the loss at a distance t along some direction of length about `size`.
-    """
-    values = np.array([loss(1e-9 * size * k) for k in range(7)])
-    third = np.diff(values, 3)
-    shaken = float(np.sqrt(np.mean(third**2) / 20.0))  # the binomials 1, 3, 3, 1 squared add up to 20
-    return max(shaken, 4e-16 * float(np.abs(values).max()))

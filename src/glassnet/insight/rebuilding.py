@@ -103,8 +103,7 @@ class Rebuilt:
 
     def cost(self, z: Array, a: Array, Y: Array) -> Array:
         """Return what each output costs (..., m, k)."""
-        pair = self.loss.matched if self.matched else None
-        return self.loss.value(a, Y) if pair is None else pair.value(z, a, Y)
+        return cost_of(self.loss, self.functions[-1], z, a, Y)
 
     def delta(self, forward: Pass, Y: Array) -> Array:
         """Return d (sum_i loss_i) / dz of the output (m, k)."""
@@ -120,13 +119,20 @@ class Rebuilt:
         return np.array([cost.sum(), W @ W, np.abs(W).sum(), b @ b])
 
 
+def cost_of(loss: Loss, f: Activation, z: Array, a: Array, Y: Array) -> Array:
+    """Return what each output a = f(z) costs (..., m, k): from z where loss and activation match."""
+    matched = loss.matched is not None and loss.matched.activation == f.name
+    return loss.matched.value(z, a, Y) if loss.matched is not None and matched else loss.value(a, Y)
+
+
 def rebuild(
-    trials: Sequence[Sequence[Array]], J: Array, data: Sequence[Any], axis: int | None, noise: float
-) -> Rebuilt | None:
+    trials: Sequence[Sequence[Array]], J: Array, data: Sequence[Any], axis: int | None, noise: float,
+    thorough: bool = True,
+) -> Rebuilt | None:  # fmt: skip
     """Return the network whose loss is J (t,) at the t trial points, or None where no known one is.
 
     `trials` are lists of arrays, at least seven; `axis` is the axis of the samples, None where it is not known;
-    `noise` is how much rounding shakes J.
+    `noise` is how much rounding shakes J; `thorough` tries hidden layers with different activations too.
     """
     spread = float(np.ptp(J))
     if spread <= 100 * noise:
@@ -136,11 +142,12 @@ def rebuild(
         layers = [_stacked(slot, trials) for slot in base.slots]
         penalties = _penalties(layers)
         fits = _quick(penalties, J, 100 * most)
-        for guess, cost in _guesses(base, layers, X, Y):
-            if fits(cost):
-                terms = _fit(np.column_stack([cost, penalties]), J, most)
+        for guesses, costs in _guesses(base, layers, X, Y, thorough):
+            for i in np.flatnonzero(fits(costs)):
+                terms = _fit(np.column_stack([costs[i], penalties]), J, most)
                 if terms is not None:
-                    return replace(guess, terms=terms)
+                    functions, loss = guesses[i]
+                    return replace(base, functions=functions, loss=loss, terms=terms)
     return None
 
 
@@ -156,29 +163,32 @@ def _penalties(layers: Sequence[tuple[Array, Array]]) -> Array:
     return np.array(sums).sum(axis=0).T
 
 
-def _quick(penalties: Array, J: Array, most: float) -> Callable[[Array], bool]:
-    """Return a test whether costs (t,) and any penalties may add up to J: what the penalties cannot explain of both."""
+def _quick(penalties: Array, J: Array, most: float) -> Callable[[Array], Array]:
+    """Return a test whether costs (g, t) and any penalties may add up to J: what penalties cannot explain of both."""
     U, sizes, _ = np.linalg.svd(penalties / np.maximum(np.abs(penalties).max(axis=0), 1e-300), full_matrices=False)
     U = U[:, sizes > 1e-12 * sizes[0]]
     rest = J - U @ (U.T @ J)
 
-    def fits(cost: Array) -> bool:
-        if not np.isfinite(cost).all():
-            return False
-        own = cost - U @ (U.T @ cost)
-        size = float(own @ own)
-        return size > 0 and float(np.abs(rest - (own @ rest) / size * own).max()) <= most
+    def fits(costs: Array) -> Array:
+        finite = np.isfinite(costs).all(axis=1)
+        costs = np.where(finite[:, None], costs, 0.0)
+        own = costs - (costs @ U) @ U.T
+        size = (own**2).sum(axis=1)
+        c = (own @ rest) / np.where(size > 0, size, 1.0)
+        return np.asarray(finite & (size > 0) & (np.abs(rest - c[:, None] * own).max(axis=1) <= most))
 
     return fits
 
 
 def _guesses(
-    base: Rebuilt, layers: Sequence[tuple[Array, Array]], X: Array, Y: Array
-) -> Iterator[tuple[Rebuilt, Array]]:
-    """Go through (network, sum of its loss over the samples at each trial point (t,))."""
+    base: Rebuilt, layers: Sequence[tuple[Array, Array]], X: Array, Y: Array, thorough: bool
+) -> Iterator[tuple[list[tuple[tuple[Activation, ...], Loss]], Array]]:
+    """Go through ([(activations, loss), ...], sums of these losses over the samples at the trial points (g, t))."""
     W, b = layers[-1]
-    for hidden in _hidden(len(layers)):
+    suited = {name: loss for name, loss in LOSSES_TRIED.items() if _suits(loss, Y)}
+    for hidden in _hidden(len(layers), thorough):
         inner = tuple(activations.get(name) for name in hidden)
+        guesses, costs = [], []
         with np.errstate(all="ignore"):  # a wrong guess may overflow, and is then no fit
             a = X
             for (Wl, bl), f in zip(layers, inner, strict=False):
@@ -190,9 +200,10 @@ def _guesses(
                 f = activations.get(output)
                 a = f.f(z)
                 for name in names:
-                    guess = replace(base, functions=(*inner, f), loss=LOSSES_TRIED[name])
-                    if _suits(guess.loss, Y):
-                        yield guess, guess.cost(z, a, Y).sum(axis=(1, 2))
+                    if name in suited:
+                        guesses.append(((*inner, f), suited[name]))
+                        costs.append(cost_of(suited[name], f, z, a, Y).sum(axis=(1, 2)))
+        yield guesses, np.array(costs)
 
 
 def _suits(loss: Loss, Y: Array) -> bool:
@@ -228,15 +239,14 @@ def zip_fair(*iterators: Iterator[Any]) -> Iterator[Any]:
     return (item for row in rows for item in row if item is not nothing)
 
 
-def _hidden(n_layers: int) -> Iterator[tuple[str, ...]]:
-    """Go through hidden activations: one for all layers, then mixed."""
+def _hidden(n_layers: int, thorough: bool) -> Iterator[tuple[str, ...]]:
+    """Go through hidden activations: one for all layers, then mixed if `thorough`."""
     if n_layers == 1:
         yield ()
         return
     yield from ((name,) * (n_layers - 1) for name in HIDDEN)
-    if n_layers in (3, 4):
-        mixed = itertools.product(MIXED, repeat=n_layers - 1)
-        yield from (names for names in mixed if len(set(names)) > 1)
+    if thorough and n_layers == 3:
+        yield from itertools.permutations(MIXED, 2)
 
 
 def _fit(features: Array, J: Array, most: float) -> Terms | None:
