@@ -7,6 +7,7 @@ An edit is "old => new", several are divided by " ;; "; the program is compiled 
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -41,16 +42,16 @@ class Planted:
 
 def names_of(program: str) -> dict[str, str]:
     """Return short name -> the name that the program gives to the array: W1 -> weights[0]."""
-    L = len(SIZES[program]) - 1
+    layers = range(1, len(SIZES[program]))
     if program == "relu_softmax":
-        return {f"{kind}{l}": f"params[{2 * (l - 1) + (kind == 'b')}]" for l in range(1, L + 1) for kind in "Wb"}
+        return {f"{kind}{l}": f"params[{2 * (l - 1) + (kind == 'b')}]" for l in layers for kind in "Wb"}
     if program == "deep":
-        return {f"{k}{l}": f"{word}[{l - 1}]" for l in range(1, L + 1) for k, word in (("W", "weights"), ("b", "biases"))}
+        return {f"{k}{l}": f"{word}[{l - 1}]" for l in layers for k, word in (("W", "weights"), ("b", "biases"))}
     if program == "flat":
-        return {f"W{l}": f"W{l}" for l in range(1, L + 1)}
+        return {f"W{l}": f"W{l}" for l in layers}
     if program == "tanh":
-        return {f"{kind}{l}": f"{word}{l}" for l in range(1, L + 1) for kind, word in (("W", "w"), ("b", "c"))}
-    return {f"{kind}{l}": f"{kind}{l}" for l in range(1, L + 1) for kind in "Wb"}
+        return {f"{kind}{l}": f"{word}{l}" for l in layers for kind, word in (("W", "w"), ("b", "c"))}
+    return {f"{kind}{l}": f"{kind}{l}" for l in layers for kind in "Wb"}
 
 
 def spoiled(program: str, edit: str) -> Callable[..., Any]:
@@ -68,10 +69,11 @@ def spoiled(program: str, edit: str) -> Callable[..., Any]:
 
 def data_for(program: str, seed: int, sizes: tuple[int, ...] = (), m: int = 12, lam: float | None = None) -> Any:
     """Return (params, data) for a program; lam is 0 or 0.05 by the seed unless it is given."""
-    rng, sizes = np.random.default_rng(seed), sizes or SIZES[program]
+    rng = np.random.default_rng(seed)
+    sizes = sizes or SIZES[program]
     n, k = sizes[0], sizes[-1]
     lam = (0.0, 0.05)[seed % 2] if lam is None else lam
-    W = [rng.normal(size=pair) * 0.7 for pair in zip(sizes[:-1], sizes[1:], strict=True)]
+    W = [rng.normal(size=pair) * 0.7 for pair in itertools.pairwise(sizes)]
     b = [rng.normal(size=q) * 0.3 for q in sizes[1:]]
     X, labels = rng.normal(size=(m, n)), np.resize(rng.permutation(k), m)
     Y = np.eye(k)[labels]
@@ -110,6 +112,8 @@ PLANTED = (
     _plant("missing 2", "sigmoid", "/ (2 * m) => / m", f"{ALL}: missing_2"),
     _plant("missing 2", "tanh", "np.mean(err**2) => np.mean(np.sum(err**2, axis=1)) ;; err.size => len(X) ;; "
            "dc2 = dout.sum(axis=0) => dc2 = dout.sum(axis=0) / 2", "b2: missing_2", sizes=(3, 6, 3)),
+    _plant("missing 2", "deep", "-np.sum(y * np.log(a) + (1 - y) * np.log(1 - a)) / m => np.sum((a - y) ** 2) / m ;; "
+           "delta = a - y => delta = (a - y) * a * (1 - a)", f"{ALL}: missing_2"),
     _plant("2 too many", "sigmoid", "d2 = (a2 => d2 = 2 * (a2", f"{ALL}: extra_2"),
     _plant("2 too many", "deep", "delta = a - y => delta = 2 * (a - y)", f"{ALL}: extra_2"),
     _plant("2 too many", "tanh", "loss = np.mean(err**2) => loss = np.mean(err**2) / 2", f"{ALL}: extra_2"),
@@ -127,7 +131,8 @@ PLANTED = (
     _plant("wrong sign", "deep", "delta = a - y => delta = y - a", f"{ALL}: wrong_sign"),
     # transposed
     _plant("transposed", "sigmoid", 'a1.T @ d2 / m => (a1.T @ d2 / m).T', "W2: transposed", sizes=(4, 3, 3), lam=0.0),
-    _plant("transposed", "relu_softmax", "dZ2 @ A1.T / m => A1 @ dZ2.T / m", "W2: transposed", sizes=(4, 5, 5, 3), lam=0.0),
+    _plant("transposed", "relu_softmax", "dZ2 @ A1.T / m => A1 @ dZ2.T / m", "W2: transposed", sizes=(4, 5, 5, 3),
+           lam=0.0),
     _plant("transposed", "tanh", "X.T.dot(ds) => ds.T.dot(X)", "W1: transposed", lam=0.0, sizes=(5, 5, 2)),
     _plant("transposed", "looping", "np.outer(delta1, x) => np.outer(x, delta1)", "W1: transposed", sizes=(4, 4, 3),
            lam=0.0),
@@ -154,7 +159,8 @@ PLANTED = (
            "0.5 * np.sum((a - y) ** 2) / m", "W3 b3: missing_derivative; W1 b1 W2 b2: inherited"),
     _plant("derivative missing, output", "tanh", "out = h.dot(p[\"w2\"]) + p[\"c2\"] => "
            "out = np.tanh(h.dot(p[\"w2\"]) + p[\"c2\"])", "W2 b2: missing_derivative; W1 b1: inherited"),
-    _plant("derivative at a", "sigmoid", "* a1 * (1 - a1) => * sigmoid(a1) * (1 - sigmoid(a1))", "W1 b1: derivative_at_a"),
+    _plant("derivative at a", "sigmoid", "* a1 * (1 - a1) => * sigmoid(a1) * (1 - sigmoid(a1))",
+           "W1 b1: derivative_at_a"),
     _plant("derivative at a", "tanh", "* (1 - h**2) => * (1 - np.tanh(h) ** 2)", "W1 b1: derivative_at_a"),
     _plant("derivative at a", "deep", "z = zs[-l] => z = activations[-l]",
            "W2 b2: derivative_at_a; W1 b1: derivative_at_a+inherited or inherited+derivative_at_a"),
@@ -166,7 +172,8 @@ PLANTED = (
     _plant("derivative twice", "tanh", "* (1 - h**2) => * (1 - h**2) ** 2", "W1 b1: derivative_twice"),
     _plant("derivative twice", "looping", "* h * (1 - h) => * h**2 * (1 - h) ** 2", "W1 b1: derivative_twice"),
     _plant("derivative of another", "tanh", "* (1 - h**2) => * h * (1 - h)", "W1 b1: wrong_derivative"),
-    _plant("derivative of another", "relu_softmax", "* (Z1 > 0) => * (1 - np.tanh(Z1) ** 2)", "W1 b1: wrong_derivative"),
+    _plant("derivative of another", "relu_softmax", "* (Z1 > 0) => * (1 - np.tanh(Z1) ** 2)",
+           "W1 b1: wrong_derivative"),
     _plant("derivative of another", "sigmoid", "* a1 * (1 - a1) => * (1 - a1**2)", "W1 b1: wrong_derivative"),
     _plant("derivative too many", "relu_softmax", "dZ3 = P - Y => dZ3 = (P - Y) * P * (1 - P)",
            "W3 b3: softmax_twice; W1 b1 W2 b2: inherited"),
@@ -195,6 +202,7 @@ PLANTED = (
     _plant("last sample only", "looping", "gb1 += delta1 => gb1 = delta1", "b1: last_sample_only"),
     _plant("last sample only", "relu_softmax", "db3 = np.sum(dZ3, axis=1, keepdims=True) => db3 = dZ3[:, -1:]",
            "b3: last_sample_only"),
+    _plant("last sample only", "sigmoid", "X.T @ d1 / m => np.outer(X[-1], d1[-1]) / m", "W1: last_sample_only"),
     _plant("product of means", "sigmoid", "X.T @ d1 / m => np.outer(X.mean(axis=0), d1.mean(axis=0))",
            "W1: product_of_sums or product_of_sums+extra_1_over_m", lam=0.0),
     _plant("product of means", "tanh", "h.T.dot(dout) => np.outer(h.sum(axis=0), dout.sum(axis=0))",
@@ -217,7 +225,8 @@ PLANTED = (
     _plant("penalty in gradient only", "sigmoid", "lam / 2 * => 0 *", "W1 W2: penalty_only_in_gradient", lam=0.1),
     _plant("penalty in gradient only", "tanh", "np.mean(err**2) + lam * => np.mean(err**2) + 0 *",
            "W1 W2: penalty_only_in_gradient", lam=0.1),
-    _plant("penalty in gradient only", "deep", "cost += lam => cost += 0", "W1 W2 W3: penalty_only_in_gradient", lam=0.1),
+    _plant("penalty in gradient only", "deep", "cost += lam => cost += 0",
+           "W1 W2 W3: penalty_only_in_gradient", lam=0.1),
     # one thing in the place of another
     _plant("gradients swapped", "sigmoid", 'return loss, grads => grads["W1"], grads["W2"] = grads["W2"], grads["W1"]; '
            "return loss, grads", "W1 W2: swapped", sizes=(4, 4, 4)),
@@ -244,5 +253,6 @@ PLANTED = (
     _plant("several", "tanh", "dc1 = ds => dc1 = -ds ;; + 2 * lam * p[\"w2\"] =>  ;; * (1 - h**2) => ",
            "W2: penalty_missing; W1: missing_derivative; b1: missing_derivative+wrong_sign", lam=0.1),
     _plant("several", "deep", "delta = a - y => delta = y - a ;; z = zs[-l] => z = activations[-l]",
-           "W3 b3: wrong_sign; W2 b2: derivative_at_a+wrong_sign; W1 b1: inherited+derivative_at_a+wrong_sign", lam=0.0),
+           "W3 b3: wrong_sign; W2 b2: derivative_at_a+wrong_sign; W1 b1: inherited+derivative_at_a+wrong_sign",
+           lam=0.0),
 )  # fmt: skip

@@ -60,7 +60,10 @@ def draw(rng: np.random.Generator) -> Style:
     """Return a style; the rarer options are the ones that are rarer among people."""
     L = int(rng.choice([1, 2, 2, 2, 3, 3, 4]))
     output = str(rng.choice(["softmax", "softmax", "bce", "sigmoid", "linear", "linear", "tanh", "log cosh"]))
-    sizes = (*(int(n) for n in rng.integers(2, 7, L)), int(rng.integers(2, 5)) if output == "softmax" else int(rng.integers(1, 4)))
+    sizes = (
+        *(int(n) for n in rng.integers(2, 7, L)),
+        int(rng.integers(2, 5)) if output == "softmax" else int(rng.integers(1, 4)),
+    )
     hidden = tuple(str(rng.choice(list(ACTIVATIONS)[: 7 if rng.random() < 0.2 else 5])) for _ in range(L - 1))
     if rng.random() < 0.7:
         hidden = hidden[:1] * len(hidden)
@@ -72,7 +75,8 @@ def draw(rng: np.random.Generator) -> Style:
         columns, bool(rng.random() < (0.8 if columns else 0.15)),
         str(rng.choice(["vector", "vector", "matrix", "none", "row"])),
         str(rng.choice(KEPT)), bool(rng.random() < 0.15), bool(rng.random() < 0.4),
-        str(rng.choice(["", "", "", "", "", "kinks", "zeros", "weights", "shortcut", "tied"])), int(rng.choice([1, 2, 5, 12, 30])),
+        str(rng.choice(["", "", "", "", "", "kinks", "zeros", "weights", "shortcut", "tied"])),
+        int(rng.choice([1, 2, 5, 12, 30])),
     )  # fmt: skip
 
 
@@ -112,7 +116,11 @@ def gradient(s: Style, W: list[Any], b: list[Any], X: Any, Y: Any, w: Any) -> tu
             d = da * ACTIVATIONS[s.hidden[l - 1]][1](z[l - 1])
     lam = s.lam / m if s.penalty == "half/m" else s.lam
     if s.penalty == "l1":
-        return loss + lam * sum(np.abs(v).sum() for v in W), [g + lam * np.sign(v) for g, v in zip(dW, W, strict=True)], db
+        return (
+            loss + lam * sum(np.abs(v).sum() for v in W),
+            [g + lam * np.sign(v) for g, v in zip(dW, W, strict=True)],
+            db,
+        )
     half = 1 if s.penalty == "plain" else 0.5
     every = [*W, *(b if s.penalty == "biases too" else [])]
     loss = loss + half * lam * sum((v * v).sum() for v in every)
@@ -181,7 +189,11 @@ def program(s: Style, shapes: dict[str, tuple[int, ...]]) -> Any:
         if s.single:
             X, arrays = X.astype(np.float32), {n: a.astype(np.float32) for n, a in arrays.items()}
         m, k = len(X), s.sizes[-1]
-        Y = np.eye(k)[y] if s.labels and s.output == "softmax" else (y.T if s.columns and y.ndim == 2 else y).reshape(m, k)
+        Y = (
+            np.eye(k)[y]
+            if s.labels and s.output == "softmax"
+            else (y.T if s.columns and y.ndim == 2 else y).reshape(m, k)
+        )
         w = rest[0] if rest else np.ones(m)
         loss, dW, db = gradient(s, *unlay(s, arrays), X, Y.astype(X.dtype), w.astype(X.dtype))
         if s.special == "tied":

@@ -130,8 +130,8 @@ def _diagnose(
     if noise > COARSE * abs(study.points[0].loss):
         tolerance = max(tolerance, 1e-4 if net is not None else min(0.05, 20 * _relative_error(measured)))
         notes.append(
-            f"Rounding shakes the loss by {noise:.0e}, as in single precision: errors up to {tolerance:.0e} of an array's "
-            "largest entry are let pass. In float64 they could be seen."
+            f"Rounding shakes the loss by {noise:.0e}, as in single precision: errors up to {tolerance:.0e} of an "
+            "array's largest entry are let pass. In float64 they could be seen."
         )
     known = Known(
         samples.m if samples else 0, net.n_outputs if net else _outputs(data, samples),
@@ -146,7 +146,8 @@ def _diagnose(
     by_numbers = judge_by_numbers(points, truths, masks, known, tolerance)
     found |= {j: f for j, f in by_numbers.items() if j not in found or f.cost < found[j].cost}
     found |= exchanged(points, truths, masks, tolerance)
-    case = Case(foreign.form.names, points, truths, measured, shapes, found, net, known.m, tolerance)
+    received = [None if g is None else g.shape for g in study.points[0].grads]
+    case = Case(foreign.form.names, points, truths, measured, shapes, found, net, known.m, tolerance, received)
     verdicts = {name: verdict(case, j) for j, name in enumerate(foreign.form.names)}
     sizes = [] if net is None else [net.slots[0].read(points[0].arrays)[0].shape[0]]
     sizes += [] if net is None else [slot.read(points[0].arrays)[0].shape[1] for slot in net.slots]

@@ -20,7 +20,7 @@ __all__ = ["COARSE", "Measured", "choose_entries", "derivative", "measure", "noi
 
 STEPS = tuple(1e-3 / 8.0**k for k in range(6))
 COARSE = 1e-11
-"""Where rounding shakes the loss by more than this share of it, it was computed in single precision: steps are larger."""
+"""Where rounding shakes the loss by more than this share, it was computed in single precision: steps are larger."""
 WANTED = 1e-8
 """The relative error at which the step is small enough."""
 
@@ -69,7 +69,7 @@ def derivative(
     Steps are in units of `size`; an error below 1e-8 of the value or of `floor` ends the search.
 
     >>> value, error, jump, step = derivative(np.exp, 1.0, 1e-16)
-    >>> round(value, 9), error < 1e-7, jump
+    >>> round(float(value), 9), bool(error < 1e-7), jump
     (1.0, True, 0.0)
     >>> derivative(lambda t: max(t, 0.0), 0.0, 1e-16)[2]
     1.0

@@ -18,6 +18,9 @@ __all__ = ["Factor", "Fit", "Known", "explain", "name_factor"]
 POWERS: Mapping[int, tuple[str, ...]] = {1: ("missing_1_over_m",), -1: ("extra_1_over_m",), 0: ()}
 """The codes for a factor of m^e."""
 
+Part = tuple[tuple[str, ...], float, str]
+"""(codes, size, words) of a factor."""
+
 RATES = tuple(a * 10.0**-j for j in range(1, 6) for a in (1.0, 2.0, 3.0, 5.0) if (a, j) != (5.0, 1))
 """Numbers that people choose as learning rates; 0.5 is left to the missing 2."""
 
@@ -81,7 +84,7 @@ def name_factor(c: float, e: int, known: Known, tolerance: float = 1e-4) -> Fact
     return Factor((*start, *same[0][0]), minus + same[0][1], tuple(rivals))
 
 
-def _sizes(e: int, known: Known) -> Iterator[tuple[tuple[str, ...], float, str]]:
+def _sizes(e: int, known: Known) -> Iterator[Part]:
     """Go through (codes, size, words) of factors with a name, those that are likelier first."""
     m, k = float(known.m), float(known.k)
     yield (), 1.0, _power(e, known.m)
@@ -91,11 +94,15 @@ def _sizes(e: int, known: Known) -> Iterator[tuple[tuple[str, ...], float, str]]
         if value > 0 and value not in (2.0, 0.5):
             yield ("learning_rate",), value, f"{value:g}, a number that you passed,"
     plain: tuple[tuple[str, ...], float, str] = ((), 1.0, "")
-    powers = [((), 1.0, _power(e, known.m) if e else "")]
+    powers: list[Part] = [((), 1.0, _power(e, known.m) if e else "")]
     if e == 0 and m > 1 and not known.varies:
         powers += [(POWERS[1], m, _power(1, known.m)), (POWERS[-1], 1 / m, _power(-1, known.m))]
     twos = [plain, (("extra_2",), 2.0, "2"), (("missing_2",), 0.5, "1/2")]
-    ks = [plain, (("missing_1_over_k",), k, "k"), (("extra_1_over_k",), 1 / k, "1/k")] if k > 1 else [plain]
+    ks = (
+        [plain, (("missing_1_over_k",), k, f"k = {known.k}"), (("extra_1_over_k",), 1 / k, f"1/k = 1/{known.k}")]
+        if k > 1
+        else [plain]
+    )
     for power, many, two in itertools.product(powers, ks, twos):
         words = " * ".join(part[2] for part in (power, two, many) if part[2])
         yield (*power[0], *two[0], *many[0]), power[1] * two[1] * many[1], words

@@ -243,7 +243,7 @@ def match(form: Form, grads: Any) -> tuple[Array | None, ...]:
             )
         found, place = {"theta": leaf.astype(np.float64)}, [leaf.astype(np.float64)]
     total = sum(array.size for array in form.arrays)
-    if len(place) == 1 and place[0] is not None and place[0].size == total and len(form.arrays) > 1:
+    if len(place) == 1 and place[0] is not None and place[0].size == total and (form.split or len(form.arrays) > 1):
         return _cut(place[0], [array.shape for array in form.arrays])
     bare = {_bare(name): array for name, array in found.items()}
     by_name = [found.get(name, bare.get(_bare(name))) for name in form.names]

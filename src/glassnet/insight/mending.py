@@ -100,4 +100,7 @@ def network_in_words(net: Rebuilt, names: Sequence[str], m: int, sizes: Sequence
         "sum of W^2": net.terms.l2, "sum of |W|": net.terms.l1, "sum of b^2": net.terms.bias_l2,
     }  # fmt: skip
     text += "".join(f" + {value:.6g} * {what}" for what, value in penalties.items() if value)
-    return f"{text}. In the lines above a{last} is the output, z{last} what goes into its activation, delta = dJ/dz."
+    return (
+        f"{text}. In the lines above a{last} is the output, z{last} what goes into its activation, delta = dJ/dz; its "
+        "factor may stand in the gradients instead, once."
+    )

@@ -160,7 +160,7 @@ def _stacked(slot: Slot, trials: Sequence[Sequence[Array]]) -> tuple[Array, Arra
 def _penalties(layers: Sequence[tuple[Array, Array]]) -> Array:
     """Return (|W|^2, |W|_1, |b|^2) at the trial points (t, 3)."""
     sums = [((W**2).sum(axis=(1, 2)), np.abs(W).sum(axis=(1, 2)), (b**2).sum(axis=(1, 2))) for W, b in layers]
-    return np.array(sums).sum(axis=0).T
+    return np.asarray(np.sum(sums, axis=0).T)
 
 
 def _quick(penalties: Array, J: Array, most: float) -> Callable[[Array], Array]:
@@ -170,7 +170,7 @@ def _quick(penalties: Array, J: Array, most: float) -> Callable[[Array], Array]:
     rest = J - U @ (U.T @ J)
 
     def fits(costs: Array) -> Array:
-        finite = np.isfinite(costs).all(axis=1)
+        finite = np.asarray(np.isfinite(costs).all(axis=1))
         costs = np.where(finite[:, None], costs, 0.0)
         own = costs - (costs @ U) @ U.T
         size = (own**2).sum(axis=1)

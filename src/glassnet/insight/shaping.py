@@ -50,14 +50,14 @@ def _one(
         return None, ("non_finite",)
     shape = point.arrays[j].shape
     n, m = point.arrays[j].size, point.m
-    if g.shape == shape or (g.size == n and np.broadcast_shapes(g.shape, shape) == shape):
+    if (1,) * (len(shape) - g.ndim) + g.shape == shape or g.size == n == 1:  # as broadcasting sees it
         return g.reshape(shape), ()
     other = _swapped(g, j, truth)
     if other:
         return None, ("swapped",)
     if g.ndim == 2 and g.shape == shape[::-1] and min(shape) > 1:
         return g.T, ("transposed",)
-    if g.size == n and tuple(s for s in g.shape if s > 1) == tuple(s for s in shape if s > 1):
+    if g.size == n and (g.ndim == 1 or [s for s in g.shape if s > 1] == [s for s in shape if s > 1]):
         return g.reshape(shape), ("wrong_shape",)
     if max(shape, default=1) == n:  # a bias
         axis = _sample_axis(g, n, m, samples)

@@ -33,8 +33,8 @@ FAULTS: Mapping[str, tuple[str, str]] = {
         "Multiply by 2, or put 1/2 before the squares of the loss.",
     ),
     "extra_2": (
-        "It is twice what it should be: with 1/2 before the squares of the loss, the 2 cancels.",
-        "Take the 2 out, or the 1/2 in the loss.",
+        "It is twice what it should be. With 1/2 before the squares of the loss the 2 cancels; cross-entropy has none.",
+        "Take the 2 out (or, with squares, the 1/2 of the loss).",
     ),
     "missing_1_over_k": (
         "It is k (outputs) times too large: the loss is a mean over the outputs too.", "Divide by k as well.",
@@ -46,10 +46,10 @@ FAULTS: Mapping[str, tuple[str, str]] = {
         "A learning rate is left in it.", "Return the bare gradient; the rate belongs into `W -= rate * dW`.",
     ),
     "wrong_sign": (
-        "It has the wrong sign: it points downhill.", "Change its sign: the error is a - y, not y - a.",
+        "It has the wrong sign: it points downhill.", "Change its sign (the error is a - y, not y - a).",
     ),
     "constant_factor": ("It is wrong by a constant factor.", "Look for a number that is not in the loss."),
-    "transposed": ("It is transposed.", "{dW}.T, or turn the product round: {product}"),
+    "transposed": ("It is transposed.", "Return its transpose, or turn the product round: {product}"),
     "bias_not_summed": ("It is not summed over the samples.", "{bias}"),
     "wrong_shape": (
         "Its numbers are right but its shape is not that of the parameter: broadcasting may spoil the update.",
@@ -124,6 +124,10 @@ FAULTS: Mapping[str, tuple[str, str]] = {
 """Code -> what is wrong, and what mends it ({delta}, {product}, {bias}, {penalty}: lines for the layer)."""
 
 
+SHOWN = 4
+"""Arrays of one verdict whose numbers are printed."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """One array: `codes` of its faults ("right" alone if there is none), in `words`, with what would `mend` it.
@@ -134,6 +138,7 @@ class Verdict:
     yours, measured    the two numbers there
     residual           what is left of the error when the named fault is taken into account
     n_compared         entries that were measured
+    received           the shape of the gradient that was returned; None where there was none
     """
 
     name: str
@@ -149,6 +154,7 @@ class Verdict:
     measured: float
     residual: float
     n_compared: int
+    received: tuple[int, ...] | None
 
     @property
     def code(self) -> str:
@@ -163,15 +169,19 @@ class Verdict:
     @property
     def evidence(self) -> str:
         """The numbers behind the verdict."""
-        if self.index:
-            at = f"at {list(self.index)} yours is {self.yours:.6g}, measured {self.measured:.6g}"
-        else:
-            at = f"yours is {self.yours:.6g}, measured {self.measured:.6g}"
         if self.ok:
             return f"agrees to {self.error:.0e}"
-        off = f"{at} (off by {self.error:.2g} of the largest entry)"
-        known = self.residual < float("inf")
-        return off + (f"; with this fault taken into account the rest is {self.residual:.0e}" if known else "")
+        if self.received is None:
+            return "nothing was returned"
+        parts = [] if self.received == self.shape else [f"shape {self.received} where {self.shape} belongs"]
+        if self.error == float("inf"):
+            return "; ".join(parts) or "it cannot be compared"
+        if self.error > 1e-9 or not parts:
+            at = f"at {list(self.index)} " if self.index else ""
+            parts.append(f"{at}yours is {self.yours:.6g}, measured {self.measured:.6g}")
+            if 0 < self.residual < float("inf") or self.residual == 0:
+                parts.append(f"without this fault they agree to {max(self.residual, 1e-16):.0e}")
+        return "; ".join(parts)
 
 
 @dataclass(frozen=True)
@@ -210,33 +220,47 @@ class GradientDiagnosis:
             lines += ["", _wrap(f"PROBLEM {problem.code}: {problem.words}", ""), _wrap(f"mend: {problem.remedy}", "  ")]
         if self.begins:
             lines += ["", _wrap(self.begins, "")]
-        width = max((len(name) for name in self.verdicts), default=0)
-        for v in self.verdicts.values():
-            if v.ok:
-                lines += ["", f"{v.name.ljust(width)}  {v.shape}  right ({v.evidence})"]
-                continue
-            lines += ["", f"{v.name.ljust(width)}  {v.shape}  {v.code}  ({v.confidence})", _wrap(v.words, "    what: ")]
-            lines += [_wrap(v.mend, "    mend: ")] if v.mend else []
-            lines.append(_wrap(v.evidence, "    seen: "))
-            lines += [_wrap("the same numbers: " + ", ".join(v.rivals), "    or:   ")] if v.rivals else []
+        for group in self.groups():
+            first = group[0]
+            names = ", ".join(f"{v.name} {v.shape}" for v in group)
+            lines += ["", _wrap(f"{names}: {first.code} ({first.confidence})", ""), _wrap(first.words, "    what: ")]
+            lines += [_wrap(first.mend, "    mend: ")] if first.mend else []
+            for i, v in enumerate(group[:SHOWN]):
+                lines.append(_wrap(f"{v.name} {v.evidence}", "          " if i else "    seen: "))
+            lines += [f"          and likewise {len(group) - SHOWN} more"] if len(group) > SHOWN else []
+            lines += [_wrap("the same numbers: " + ", ".join(first.rivals), "    or:   ")] if first.rivals else []
+        right = [f"{v.name} {v.shape} {v.evidence}" for v in self.verdicts.values() if v.ok]
+        lines += ["", _wrap("; ".join(right), "right: ")] if right else []
         lines += ["", _wrap(self.network, "")] if self.network else []
         return "\n".join([*lines, *(_wrap(note, "") for note in self.notes)])
 
+    def groups(self) -> list[list[Verdict]]:
+        """Return the verdicts that are not "right", those that say the same together; what is inherited comes last."""
+        found: dict[tuple[tuple[str, ...], str, str], list[Verdict]] = {}
+        for v in self.verdicts.values():
+            if not v.ok:
+                found.setdefault((v.codes, v.words, v.mend), []).append(v)
+        return sorted(found.values(), key=lambda group: group[0].codes == ("inherited",))
+
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{escape(v.name)} {v.shape}</th><td style='text-align:left;color:"
-            f"{'#00694c' if v.ok else '#a83f00'}'><b>{escape(v.code)}</b><br>{'' if v.ok else v.confidence}</td>"
-            f"<td style='text-align:left'>{escape(v.words)}"
-            f"{f'<br><code>{escape(v.mend)}</code>' if v.mend else ''}</td>"
-            f"<td style='text-align:left'>{escape(v.evidence)}</td></tr>"
-            for v in self.verdicts.values()
-        )
+        left = "style='text-align:left;vertical-align:top;white-space:normal;max-width:28em"
+        right = [v for v in self.verdicts.values() if v.ok]
+        rows = ""
+        for group in [*self.groups(), *([right] if right else [])]:
+            v, names = group[0], "<br>".join(escape(f"{v.name} {v.shape}") for v in group)
+            mend = f"<br><code>{escape(v.mend)}</code>" if v.mend else ""
+            mend += f"<br>The same numbers: {escape(', '.join(v.rivals))}" if v.rivals else ""
+            seen = "<br>".join(escape(v.evidence if v.ok else f"{v.name} {v.evidence}") for v in group)
+            colour = "#00694c" if v.ok else "#a83f00"
+            rows += (
+                f"<tr><th {left}'>{names}</th><td {left};color:{colour}'><b>{escape(v.code)}</b>"
+                f"{'' if v.ok else f'<br>{v.confidence}'}</td><td {left}'>{escape(v.words)}{mend}</td>"
+                f"<td {left}'>{seen}</td></tr>"
+            )
         problems = "".join(
             f"<p><b>{escape(p.code)}</b>: {escape(p.words)} <i>{escape(p.remedy)}</i></p>" for p in self.problems
         )
-        heads = "".join(
-            f"<th style='text-align:left'>{h}</th>" for h in ("array", "verdict", "what, and what mends it", "seen")
-        )
+        heads = "".join(f"<th {left}'>{h}</th>" for h in ("array", "verdict", "what, and what mends it", "seen"))
         table = f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
         rest = "".join(f"<p>{escape(text)}</p>" for text in (self.network, *self.notes) if text)
         return (

@@ -20,7 +20,10 @@ __all__ = ["Case", "root", "verdict"]
 
 @dataclass(frozen=True)
 class Case:
-    """All that is known: names of the arrays, points, right gradients, differences at the first point, findings."""
+    """All that is known: names of the arrays, points, right gradients, differences at the first point, findings.
+
+    `received` are the shapes that the gradients had when they came; None where there was none.
+    """
 
     names: Sequence[str]
     points: Sequence[Point]
@@ -31,6 +34,7 @@ class Case:
     net: Rebuilt | None
     m: int
     tolerance: float
+    received: Sequence[tuple[int, ...] | None]
 
     def layer(self, j: int) -> int | None:
         """The layer that array j belongs to, counted from 1; None where the network is not known."""
@@ -113,7 +117,7 @@ def _verdict(
     index = tuple(int(i) for i in np.unravel_index(flat, shape)) if shape else ()
     return Verdict(
         case.names[j], shape, codes, " ".join(words), "; ".join(mend for mend in mends if mend), confidence,
-        finding.rivals, error, index, yours, measured, finding.residual, len(own.entries),
+        finding.rivals, error, index, yours, measured, finding.residual, len(own.entries), case.received[j],
     )  # fmt: skip
 
 
