@@ -25,6 +25,7 @@ from glassnet.training import train
 if TYPE_CHECKING:
     from glassnet import search
     from glassnet.estimators import Autoencoder, Ensemble, MLPClassifier, MLPRegressor
+    from glassnet.insight.debug import debug_gradients
     from glassnet.insight.doctor import diagnose
     from glassnet.insight.exercises import make_exercise
     from glassnet.insight.explain import explain_step
@@ -68,6 +69,7 @@ __all__ = [
     "activations",
     "check_gradient",
     "datasets",
+    "debug_gradients",
     "diagnose",
     "explain_step",
     "initializers",
@@ -90,6 +92,7 @@ ON_FIRST_USE = {
     "Ensemble": "glassnet.estimators",
     "MLPClassifier": "glassnet.estimators",
     "MLPRegressor": "glassnet.estimators",
+    "debug_gradients": "glassnet.insight.debug",
     "explain_step": "glassnet.insight.explain",
     "diagnose": "glassnet.insight.doctor",
     "load": "glassnet.persistence",
