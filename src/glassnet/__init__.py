@@ -23,6 +23,7 @@ from glassnet.solvers import minimize
 from glassnet.training import train
 
 if TYPE_CHECKING:
+    from glassnet import pde
     from glassnet.estimators import Autoencoder, Ensemble, MLPClassifier, MLPRegressor
     from glassnet.persistence import load, save
 
@@ -70,6 +71,7 @@ __all__ = [
     "losses",
     "minimize",
     "one_hot",
+    "pde",
     "r2",
     "save",
     "schedules",
@@ -89,6 +91,8 @@ ON_FIRST_USE = {
 
 def __getattr__(name: str) -> Any:
     """Import what needs more than NumPy when it is first asked for."""
+    if name == "pde":
+        return import_module("glassnet.pde")
     if name not in ON_FIRST_USE:
         raise AttributeError(f"module 'glassnet' has no attribute {name!r}")
     return getattr(import_module(ON_FIRST_USE[name]), name)
