@@ -36,7 +36,17 @@ from glassnet.layers import Dropout
 from glassnet.objective import Objective
 from glassnet.sampling import Sampling
 
-__all__ = ["Rows", "begin_fit", "complaint", "finish_fit", "keep", "plan_batches", "plan_fit", "run_fit"]
+__all__ = [
+    "Rows",
+    "begin_fit",
+    "complaint",
+    "finish_fit",
+    "keep",
+    "objective_of",
+    "plan_batches",
+    "plan_fit",
+    "run_fit",
+]
 
 
 class Rows(NamedTuple):
@@ -143,7 +153,7 @@ def run_fit(model: Any, rows: Rows, users: tuple[object, ...] = ()) -> tuple[dic
 # ---- plans --------------------------------------------------------------------------------------------------------
 
 
-def _objective(model: Any, rows: Rows) -> Objective:
+def objective_of(model: Any, rows: Rows) -> Objective:
     """alpha / n_samples (or the sum of the weights) is l2, and so is l1: penalties do not depend on the batch."""
     total = float(len(rows.X) if rows.weights is None else rows.weights.sum())
     l2 = 0.0 if options.finds_penalty(model) else float(model.alpha) / total
@@ -156,7 +166,7 @@ def plan_batches(
 ) -> dict[str, Any]:
     """Return the arguments of `train` for so many epochs, for one run; `going_on` with the rule of the last one."""
     rows = _with_held_out(model, rows)
-    objective = _objective(model, rows)
+    objective = objective_of(model, rows)
     own_metric = rows.held_out is not None and model.scoring is None
     batch_size = options.batch_size_of(model, len(rows.X))
     last = model._optimizer if going_on and model._optimizer.kind == _rule_kind(model) else FRESH
@@ -186,7 +196,7 @@ def plan_batches(
 def _plan_solver(model: Any, rows: Rows, users: tuple[object, ...]) -> dict[str, Any]:
     """Return the arguments of `minimize`, with held-out rows measured in each iteration."""
     rows = _with_held_out(model, rows)
-    objective = _objective(model, rows)
+    objective = objective_of(model, rows)
     flat = [] if options.finds_penalty(model) else [options.FlatLoss(float(model.tol))]  # its loss may rise
     ends: list[object] = [*flat]
     if model.early_stopping:
