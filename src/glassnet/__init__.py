@@ -97,13 +97,11 @@ ON_FIRST_USE = {
     "make_exercise": "glassnet.insight.exercises",
     "save": "glassnet.persistence",
 }
-MODULES_ON_FIRST_USE = ("search",)
+MODULES_ON_FIRST_USE = ("pde", "search")
 
 
 def __getattr__(name: str) -> Any:
     """Import what needs more than NumPy when it is first asked for."""
-    if name == "pde":
-        return import_module("glassnet.pde")
     if name in MODULES_ON_FIRST_USE:
         return import_module(f"glassnet.{name}")
     if name not in ON_FIRST_USE:
