@@ -166,5 +166,5 @@ def draw(solution: Solution) -> pictures.Figure:
     equation, K = solution.equation, len(solution.values)
     label = f"median of {K} seeds, lowest to highest" if K > 1 else "ours"
     title = f"{equation.name}, d = {equation.dim}: u(0, x0)"
-    pictures.convergence(*axes, solution.u0, solution.losses, known=equation.known, label=label, title=title)
+    pictures.convergence(axes[0], axes[1], solution.u0, solution.losses, known=equation.known, label=label, title=title)
     return figure
