@@ -26,13 +26,13 @@ from glassnet import activations
 from glassnet.activations import Activation
 from glassnet.arrays import Array
 from glassnet.engines import get_engine
-from glassnet.layers import BatchNorm, Dense, Layer, Mode, Noise
+from glassnet.layers import BatchNorm, Dense, Layer, Mode
 from glassnet.layout import Layout
 from glassnet.network import Network
 from glassnet.pde.equations import Equation
 from glassnet.pde.paths import Paths
 
-__all__ = ["Networks", "Norm", "Reference", "Unknowns", "mismatch", "recursion", "subnetwork", "value_and_grad"]
+__all__ = ["Networks", "Norm", "Reference", "Unknowns", "mismatch", "recursion", "subnetwork", "there_and_back", "value_and_grad"]
 
 CLIP = 50.0
 """Mismatches beyond it count linearly."""
@@ -110,11 +110,15 @@ class Unknowns:
     hidden: tuple[int, ...] = field(default=(), kw_only=True)
     """Units of the hidden layers; empty: two of d + 10."""
 
+    @property
+    def units(self) -> tuple[int, ...]:
+        """Units of the hidden layers."""
+        return self.hidden or (self.equation.dim + 10,) * 2
+
     @cached_property
     def net(self) -> Network:
         """The network of one time step."""
-        d = self.equation.dim
-        return subnetwork(d, d, self.hidden or (d + 10, d + 10))
+        return subnetwork(self.equation.dim, self.equation.dim, self.units)
 
     @cached_property
     def layout(self) -> Layout:
@@ -136,13 +140,10 @@ class Unknowns:
 
 
 class Networks(Protocol):
-    """What carries X through all networks, and the gradient back: in NumPy, or compiled."""
+    """What carries X through all networks in training: in NumPy, or compiled."""
 
-    def forward(self, theta: Array, state: Array, paths: Paths, z: Array, q: Array, training: bool) -> None:
-        """Write z_n (N, m, d) and q_n = z_n . dW_n (N, m) for n >= 1; in training, bring `state` up to date."""
-
-    def backward(self, paths: Paths, v: Array, slopes: Array) -> Array:
-        """Return dL/d networks (K, N-1, Pnet) for v_{n+1} (N, m) and df/dz (N, m, d), where dL/dz is as above."""
+    def forward(self, theta: Array, state: Array, paths: Paths, z: Array, q: Array) -> None:
+        """Write z_n (N, m, d) and q_n = z_n . dW_n (N, m) for n >= 1; bring `state` up to date."""
 
 
 class Reference:
@@ -153,20 +154,18 @@ class Reference:
         self.engine = get_engine("numpy")
         self.trace: Any = None
 
-    def forward(self, theta: Array, state: Array, paths: Paths, z: Array, q: Array, training: bool) -> None:
+    def forward(self, theta: Array, state: Array, paths: Paths, z: Array, q: Array) -> None:
         """Write z and q."""
         networks = self.unknowns.layout.views(theta)["networks"]
         X = self._by_network(paths.X[1:-1])
-        noise: Noise | None = None
-        self.trace = self.engine.forward(self.unknowns.net, networks, X, state, Mode(training, noise))
+        self.trace = self.engine.forward(self.unknowns.net, networks, X, state, Mode(True, None))
         d = self.unknowns.equation.dim
         z[1:] = np.moveaxis(self.trace.output, 0, 1).reshape(z[1:].shape) / d
         np.einsum("nmd,nmd->nm", z[1:], paths.dW[1:], out=q[1:])
-        if training:
-            state[...] = self.trace.state
+        state[...] = self.trace.state
 
     def backward(self, paths: Paths, v: Array, slopes: Array) -> Array:
-        """Return the gradients."""
+        """Return dL/d networks (K, N-1, Pnet) for v_{n+1} (N, m) and df/dz (N, m, d), where dL/dz is as above."""
         equation = self.unknowns.equation
         dz = v[1:, :, None] * (paths.dW[1:] - equation.dt * slopes[1:])
         return self.engine.backward(self.unknowns.net, self.trace, self._by_network(dz / equation.dim))
@@ -220,35 +219,36 @@ def pullback(equation: Equation, u: Array, z: Array, X: Array, end: Array, slope
 
 @dataclass(frozen=True)
 class Step:
-    """What one batch gives: the losses (K,), the gradients of u0 and z0 (K, 1 + d), and those of the networks."""
+    """What one batch gives: the losses (K,), the gradients of u0 and z0 (K, 1 + d), v_{n+1} (N, m), df/dz (N, m, d)."""
 
     losses: Array
     first: Array
-    networks: Array
+    v: Array
+    slopes: Array
 
 
-def value_and_grad(
+def there_and_back(
     unknowns: Unknowns,
     networks: Networks,
     theta: Array,
     state: Array,
     paths: Paths,
-    memory: dict[str, Array] | None = None,
-    meanwhile: Callable[[], object] = lambda: None,
+    memory: dict[str, Array],
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Step:
-    """Return loss and gradient of each seed on its own rows: theta (K, P), state (K, N-1, Q), paths of K B rows.
+    """Run the recursion to the end time and back for each seed on its own rows: all but the networks' way back.
 
-    `meanwhile` is called between the networks' forward and backward passes, when a second core has nothing to do.
+    theta is (K, P), state (K, N-1, Q), the paths have K B rows; `memory` is kept from one call to the next.
+    `meanwhile` is called when the networks' part is done, and other cores have nothing to do.
     """
     equation, K = unknowns.equation, len(theta)
     N, m, d = paths.dW.shape
     B = m // K
-    memory = {} if memory is None else memory
     for name, shape in (("z", (N, m, d)), ("q", (N, m)), ("slopes", (N, m, d))):
         if name not in memory:
             memory[name] = np.empty(shape, theta.dtype)
     z, q, slopes = memory["z"], memory["q"], memory["slopes"]
-    networks.forward(theta, state, paths, z, q, True)
+    networks.forward(theta, state, paths, z, q)
     meanwhile()
     z[0] = np.repeat(theta[:, 1 : 1 + d], B, axis=0)
     np.einsum("md,md->m", z[0], paths.dW[0], out=q[0])
@@ -259,4 +259,12 @@ def value_and_grad(
     first[:, 0] = v[0].reshape(K, B).sum(axis=1)
     dz0 = v[1][:, None] * (paths.dW[0] - equation.dt * slopes[0])
     first[:, 1:] = dz0.reshape(K, B, d).sum(axis=1)
-    return Step(loss.reshape(K, B).mean(axis=1), first, networks.backward(paths, v[1:], slopes))
+    return Step(loss.reshape(K, B).mean(axis=1), first, v[1:], slopes)
+
+
+def value_and_grad(unknowns: Unknowns, theta: Array, state: Array, paths: Paths) -> tuple[Array, Array]:
+    """Return loss (K,) and gradient (K, P) of each seed on its own rows, by NumPy."""
+    networks = Reference(unknowns, len(theta))
+    step = there_and_back(unknowns, networks, theta, state, paths, {})
+    others = networks.backward(paths, step.v, step.slopes).reshape(len(theta), -1)
+    return step.losses, np.concatenate([step.first, others], axis=1)

@@ -23,17 +23,16 @@ from glassnet.errors import fault, type_fault
 from glassnet.history import Status
 from glassnet.optimizers import Adam, RuleState
 from glassnet.pde.catalogue import get
-from glassnet.pde.deep_bsde import Reference, Unknowns, value_and_grad
+from glassnet.pde.deep_bsde import Unknowns, there_and_back
 from glassnet.pde.equations import Equation, check, complete
-from glassnet.pde.paths import Sampler
+from glassnet.pde.learners import learner
+from glassnet.pde.paths import Paths, Sampler
 from glassnet.schedules import as_schedule
 
 __all__ = ["Snapshot", "Solution", "solve"]
 
 TOO_LARGE = 1e6
 """A loss so many times that of the start (and 1) has diverged."""
-BLOCK = 32_768
-"""Numbers that Adam moves at a time: they stay in the cache."""
 ADVICE = "Try a smaller learning_rate, more steps, or a u_start nearer to the solution."
 
 
@@ -124,13 +123,15 @@ def solve(
     hidden: tuple[int, ...] = (),
     dtype: npt.DTypeLike = np.float64,
     antithetic: bool = False,
+    engine: str = "auto",
     callbacks: Sequence[Callback] = (),
 ) -> Solution:
     """Return u(0, x0) of an equation, given by name or as an `Equation`, by the deep BSDE method.
 
     `seeds` is how many seeds run (from `seed` on), or which. What is left out is as published: `iterations`,
     `learning_rate`, `steps`. Each iteration draws `batch_size` new paths a seed. `hidden` are the units of the hidden
-    layers of each time step's network, two of d + 10 by default. `callbacks` are called with a `Snapshot` after each
+    layers of each time step's network, two of d + 10 by default. `engine` is "numpy", "numba" (compiled, on all cores) or
+    "auto", which takes the compiled one for all but small runs. `callbacks` are called with a `Snapshot` after each
     iteration and may return `Request(stop="stopped", reason=...)`. Ctrl-C ends the run, and what was found so far is
     returned. A seed that diverges is stopped at its last good value.
 
@@ -150,13 +151,13 @@ def solve(
         raise type_fault("dtype", "float32 or float64", kind)
     rate = as_schedule(chosen.learning_rate if learning_rate is None else learning_rate)
     check(chosen)
-    run = _Run(Unknowns(complete(chosen), hidden=hidden), numbers, n, batch_size, kind, antithetic)
+    run = _Run(Unknowns(complete(chosen), hidden=hidden), numbers, n, batch_size, kind, antithetic, engine)
     begin = perf_counter()
     status: Status = "completed"
     reason = f"all {n} iterations"
     try:
         # a run that diverges overflows; its losses are looked at after every iteration
-        with single_threaded_blas(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        with run.learner, single_threaded_blas(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             while run.done < n and not run.diverged.all():
                 run.iterate(rate(run.done))
                 request = _ask(callbacks, run, perf_counter() - begin)
@@ -206,20 +207,27 @@ class _Run:
     """A population of seeds in training."""
 
     def __init__(
-        self, unknowns: Unknowns, seeds: tuple[int, ...], n: int, batch: int, dtype: np.dtype, antithetic: bool
+        self,
+        unknowns: Unknowns,
+        seeds: tuple[int, ...],
+        n: int,
+        batch: int,
+        dtype: np.dtype,
+        antithetic: bool,
+        engine: str,
     ) -> None:
         K = len(seeds)
-        self.unknowns, self.seeds = unknowns, seeds
+        self.unknowns, self.seeds, self.n = unknowns, seeds, n
         self.theta = np.stack([unknowns.init(np.random.default_rng((s, 0)), dtype) for s in seeds])
         self.start = self.theta[:, 0].astype(np.float64)
         self.state = unknowns.init_state(K, dtype)
         generators = [np.random.default_rng((s, 1)) for s in seeds]
         self.sampler = Sampler(unknowns.equation, generators, batch, dtype, antithetic)
-        self.networks = Reference(unknowns, K)
+        self.next: Callable[[], Paths] = self.sampler.draw
         self.rule = Adam()
-        self.blocks = _blocks(self.theta.shape)
-        self.adam: list[RuleState] = [self.rule.init(self.theta[block]) for block in self.blocks]
-        self.grad = np.empty_like(self.theta)
+        self.learner = learner(engine, unknowns, self.rule, self.theta, self.state, batch, n)
+        self.first = self.theta[:, : 1 + unknowns.equation.dim]
+        self.adam: RuleState = self.rule.init(self.first)
         self.memory: dict[str, Array] = {}
         self.u0, self.losses = np.full((n, K), np.nan), np.full((n, K), np.nan)
         self.diverged = np.zeros(K, bool)
@@ -227,18 +235,21 @@ class _Run:
 
     def iterate(self, rate: float) -> None:
         """Draw paths, take the gradient, move theta; write one row of the history."""
-        u0 = self.theta[:, 0].astype(np.float64)
-        step = value_and_grad(self.unknowns, self.networks, self.theta, self.state, self.sampler.draw(), self.memory)
-        first = step.first.shape[1]
-        self.grad[:, :first] = step.first
-        self.grad[:, first:] = step.networks.reshape(len(self.theta), -1)
+        u0, paths = self.first[:, 0].astype(np.float64), self.next()
+        step = there_and_back(
+            self.unknowns, self.learner, self.theta, self.state, paths, self.memory, self._draw_ahead
+        )  # fmt: skip
         self.u0[self.done], self.losses[self.done] = u0, step.losses
         self._see_divergence(step.losses)
         self.done += 1
-        for i, (k, part) in enumerate(self.blocks):
-            if not self.diverged[k]:
-                move, self.adam[i] = self.rule.step(self.grad[k, part], self.adam[i], rate)
-                self.theta[k, part] += move
+        self.learner.learn(paths, step.v, step.slopes, self.done, rate, ~self.diverged)
+        move, self.adam = self.rule.step(step.first, self.adam, rate)
+        self.first += np.where(self.diverged[:, None], 0, move)
+
+    def _draw_ahead(self) -> None:
+        """Have the next paths drawn as soon as the networks have done their part."""
+        if self.done + 1 < self.n:
+            self.next = self.learner.aside(self.sampler.draw)
 
     def _see_divergence(self, losses: Array) -> None:
         most = TOO_LARGE * (1.0 + self.losses[0])
@@ -264,8 +275,3 @@ def _best(u0: Array, losses: Array, start: float) -> float:
         return start
     value = float(u0[int(np.nanargmin(losses))])
     return value if isfinite(value) else start
-
-
-def _blocks(shape: tuple[int, ...]) -> list[tuple[int, slice]]:
-    K, P = shape
-    return [(k, slice(begin, min(begin + BLOCK, P))) for k in range(K) for begin in range(0, P, BLOCK)]
