@@ -1,4 +1,4 @@
-"""Kernels of a stack of normalised networks: what lies between two products, each matrix read and written once or twice.
+"""Kernels of a stack of normalised networks: what lies between two products, in few passes over each matrix.
 
 A normalisation is over the m rows of a batch, followed by an activation:
 

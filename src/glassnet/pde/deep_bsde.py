@@ -32,7 +32,17 @@ from glassnet.network import Network
 from glassnet.pde.equations import Equation
 from glassnet.pde.paths import Paths
 
-__all__ = ["Networks", "Norm", "Reference", "Unknowns", "mismatch", "recursion", "subnetwork", "there_and_back", "value_and_grad"]
+__all__ = [
+    "Networks",
+    "Norm",
+    "Reference",
+    "Unknowns",
+    "mismatch",
+    "recursion",
+    "subnetwork",
+    "there_and_back",
+    "value_and_grad",
+]
 
 CLIP = 50.0
 """Mismatches beyond it count linearly."""

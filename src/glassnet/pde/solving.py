@@ -130,7 +130,7 @@ def solve(
 
     `seeds` is how many seeds run (from `seed` on), or which. What is left out is as published: `iterations`,
     `learning_rate`, `steps`. Each iteration draws `batch_size` new paths a seed. `hidden` are the units of the hidden
-    layers of each time step's network, two of d + 10 by default. `engine` is "numpy", "numba" (compiled, on all cores) or
+    layers of each time step's network, two of d + 10 by default. `engine` is "numpy", "numba" (compiled, all cores) or
     "auto", which takes the compiled one for all but small runs. `callbacks` are called with a `Snapshot` after each
     iteration and may return `Request(stop="stopped", reason=...)`. Ctrl-C ends the run, and what was found so far is
     returned. A seed that diverges is stopped at its last good value.
