@@ -157,7 +157,9 @@ def main() -> None:
     if args.part == "answers":
         rows = (answer(name, args.dtype, args.doubled, args.iterations) for name in args.names or NAMES)
     else:
-        rows = iter({"order": lambda: order(args.dtype), "speed": speed, "growth": lambda: growth(args.dtype)}[args.part]())
+        rows = iter(
+            {"order": lambda: order(args.dtype), "speed": speed, "growth": lambda: growth(args.dtype)}[args.part]()
+        )
     for row in rows:
         print("  ".join(f"{key} {value:.6g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items()),
               flush=True)  # fmt: skip

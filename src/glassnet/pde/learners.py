@@ -52,7 +52,7 @@ class Plain:
 
     def __init__(self, unknowns: Unknowns, rule: Rule, theta: Array, state: Array, batch: int) -> None:
         self.networks = Reference(unknowns, len(theta))
-        self.rule, self.theta, self.first = rule, theta, 1 + unknowns.equation.dim
+        self.rule, self.theta, self.first = rule, theta, unknowns.start.layout.size
         K, P = theta.shape
         self.blocks = [
             (k, slice(low, min(low + BLOCK, P))) for k in range(K) for low in range(self.first, P, BLOCK)
@@ -94,7 +94,7 @@ class Compiled:
         self.dt, self.share = unknowns.equation.dt, 1.0 / d
         self.stack = NormalisedStack(
             (d, *unknowns.units, d), activations.get("relu"), rule, theta=theta, state=state, slots=slots,
-            first=1 + d, batch=batch, momentum=NORM.momentum, eps=NORM.eps,
+            first=unknowns.start.layout.size, batch=batch, momentum=NORM.momentum, eps=NORM.eps,
         )  # fmt: skip
 
     def __enter__(self) -> Compiled:
@@ -133,6 +133,8 @@ def learner(
     if name == "auto":
         work = 6.0 * iterations * batch * theta.size
         name = "numba" if work > WORTH_COMPILING else "numpy"
+    if unknowns.shared:
+        name = "numpy"  # its products are large enough for BLAS to share them out
     if name == "numba" and find_spec("numba") is None:
         say_once("Numba is not installed: equations are solved by NumPy, several times slower (pip install numba).")
         name = "numpy"

@@ -8,15 +8,15 @@ which is seen by repeating with 2N.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from math import inf, isfinite, sqrt
 from time import perf_counter
 
 import numpy as np
 import numpy.typing as npt
 
-from glassnet.arrays import Array, check_count, read_only
+from glassnet.arrays import Array, as_floats, check_count, read_only
 from glassnet.callbacks import Request
 from glassnet.engines.threads import single_threaded_blas
 from glassnet.errors import fault, type_fault
@@ -27,6 +27,7 @@ from glassnet.pde.deep_bsde import Unknowns, there_and_back
 from glassnet.pde.equations import Equation, check, complete
 from glassnet.pde.learners import learner
 from glassnet.pde.paths import Paths, Sampler
+from glassnet.pde.starts import PointStart
 from glassnet.schedules import as_schedule
 
 __all__ = ["Snapshot", "Solution", "solve"]
@@ -73,6 +74,10 @@ class Solution:
     seconds: float
     status: Status
     reason: str
+    other: Solution | None = field(default=None, repr=False)
+    """The same with another number of time steps, where that was asked for."""
+    surface: Callable[[Array], Array] | None = field(default=None, repr=False)
+    """x (m, d) -> u(0, x) of each seed (K, m), where paths start from a box."""
 
     @cached_property
     def value(self) -> float:
@@ -90,6 +95,38 @@ class Solution:
         """The mismatch u_N - g(X_N), squared: mean over the last 100 iterations and the seeds that did not diverge."""
         last = self._good(self.losses[-100:].T)
         return float(last[np.isfinite(last)].mean()) if np.isfinite(last).any() else inf
+
+    @cached_property
+    def extrapolated(self) -> Array:
+        """The seeds' values (K,) where the time step goes to 0, its error being of first order: from N and M steps,
+
+            u = (N u_N - M u_M) / (N - M)
+
+        Raises GlassnetError where there is no run with another number of steps.
+        """
+        if self.other is None:
+            raise fault("other_steps of solve", "given for an error of time steps", None)
+        N, M = self.equation.steps, self.other.equation.steps
+        return np.asarray((N * self.values - M * self.other.values) / (N - M))
+
+    @cached_property
+    def step_error(self) -> float:
+        """How far the time steps move the value: its distance from the extrapolated one."""
+        return self.value - float(self._good(self.extrapolated).mean())
+
+    def at(self, x: npt.ArrayLike) -> tuple[Array, Array]:
+        """Return u(0, x) and its standard error over seeds, (m,) each, for points x (m, d) of the box.
+
+        Raises GlassnetError for a run without a box, and for points of another shape.
+        """
+        if self.surface is None:
+            raise fault("box of solve", "given for the solution at many points", None)
+        points = as_floats("x", x)
+        if points.ndim != 2 or points.shape[1] != self.equation.dim:
+            raise fault("x", f"(m, {self.equation.dim})", points.shape)
+        values = self._good(np.asarray(self.surface(points), np.float64))
+        spread = values.std(axis=0, ddof=1) / sqrt(len(values)) if len(values) > 1 else np.full(len(points), np.nan)
+        return values.mean(axis=0), spread
 
     @property
     def known(self) -> float | None:
@@ -123,6 +160,9 @@ def solve(
     hidden: tuple[int, ...] = (),
     dtype: npt.DTypeLike = np.float64,
     antithetic: bool = False,
+    shared: bool = False,
+    box: tuple[float, float] | None = None,
+    other_steps: int | None = None,
     engine: str = "auto",
     callbacks: Sequence[Callback] = (),
 ) -> Solution:
@@ -134,6 +174,11 @@ def solve(
     "auto", which takes the compiled one for all but small runs. `callbacks` are called with a `Snapshot` after each
     iteration and may return `Request(stop="stopped", reason=...)`. Ctrl-C ends the run, and what was found so far is
     returned. A seed that diverges is stopped at its last good value.
+
+    `antithetic` drives half of the paths by the negative increments of the others. `shared` has one network of t and x
+    in the place of one for each time. `box` (low, high) starts paths anywhere in the box (low, high)^d, with a network
+    for u(0, x): `solution.at(x)` is the solution at many points, and `value` that at x0. `other_steps` solves once more
+    with another number of time steps, half or twice as many say: `solution.step_error` is the error that they make.
 
     Raises GlassnetError for an unknown name, numbers that cannot be right, and functions or derivatives of an equation
     that do not pass their checks. Source: Han, Jentzen and E, PNAS 115 (2018) 8505-8510.
@@ -149,9 +194,46 @@ def solve(
     kind = np.dtype(dtype)
     if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise type_fault("dtype", "float32 or float64", kind)
+    if box is not None and not box[0] < box[1]:
+        raise fault("box", "(low, high)", box)
+    if other_steps is not None and check_count("other_steps", other_steps) == chosen.steps:
+        raise fault("other_steps", f"another number than the {chosen.steps} steps", other_steps)
     rate = as_schedule(chosen.learning_rate if learning_rate is None else learning_rate)
     check(chosen)
-    run = _Run(Unknowns(complete(chosen), hidden=hidden), numbers, n, batch_size, kind, antithetic, engine)
+    chosen = complete(chosen)
+    options = _Options(
+        numbers, n, batch_size, tuple(hidden), kind, antithetic, shared, box, engine, rate, tuple(callbacks)
+    )
+    solution = _solve(chosen, options)
+    if other_steps is None or solution.status == "stopped":
+        return solution
+    other = _solve(chosen.with_steps(other_steps), options)
+    worse = other if other.status != "completed" else solution
+    return replace(
+        solution, other=other, seconds=solution.seconds + other.seconds, status=worse.status, reason=worse.reason
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Options:
+    """What a run is asked to do."""
+
+    seeds: tuple[int, ...]
+    n: int
+    batch: int
+    hidden: tuple[int, ...]
+    dtype: np.dtype
+    antithetic: bool
+    shared: bool
+    box: tuple[float, float] | None
+    engine: str
+    rate: Callable[[int], float]
+    callbacks: tuple[Callback, ...]
+
+
+def _solve(equation: Equation, options: _Options) -> Solution:
+    """Run until the end, a callback, Ctrl-C, or until all seeds have diverged."""
+    run, n, numbers = _Run(equation, options), options.n, options.seeds
     begin = perf_counter()
     status: Status = "completed"
     reason = f"all {n} iterations"
@@ -159,8 +241,8 @@ def solve(
         # a run that diverges overflows; its losses are looked at after every iteration
         with run.learner, single_threaded_blas(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             while run.done < n and not run.diverged.all():
-                run.iterate(rate(run.done))
-                request = _ask(callbacks, run, perf_counter() - begin)
+                run.iterate(options.rate(run.done))
+                request = _ask(options.callbacks, run, perf_counter() - begin)
                 if request is not None:
                     status, reason = request.stop or "stopped", request.reason or "a callback asked for it"
                     break
@@ -206,38 +288,39 @@ def _ask(callbacks: Sequence[Callback], run: _Run, seconds: float) -> Request | 
 class _Run:
     """A population of seeds in training."""
 
-    def __init__(
-        self,
-        unknowns: Unknowns,
-        seeds: tuple[int, ...],
-        n: int,
-        batch: int,
-        dtype: np.dtype,
-        antithetic: bool,
-        engine: str,
-    ) -> None:
-        K = len(seeds)
-        self.unknowns, self.seeds, self.n = unknowns, seeds, n
-        self.theta = np.stack([unknowns.init(np.random.default_rng((s, 0)), dtype) for s in seeds])
-        self.start = self.theta[:, 0].astype(np.float64)
-        self.state = unknowns.init_state(K, dtype)
+    def __init__(self, equation: Equation, options: _Options) -> None:
+        seeds, dtype, n, K = options.seeds, options.dtype, options.n, len(options.seeds)
+        hidden = options.hidden
+        self.unknowns = Unknowns(equation, hidden=hidden, shared=options.shared, box=options.box is not None)
+        self.seeds, self.n = seeds, n
+        self.theta = np.stack([self.unknowns.init(np.random.default_rng((s, 0)), dtype) for s in seeds])
+        self.state = self.unknowns.init_state(K, dtype)
+        self.start_state = np.tile(self.unknowns.start.init_state().astype(dtype), (K, 1))
         generators = [np.random.default_rng((s, 1)) for s in seeds]
-        self.sampler = Sampler(unknowns.equation, generators, batch, dtype, antithetic)
+        self.sampler = Sampler(equation, generators, options.batch, dtype, options.antithetic, options.box)
         self.next: Callable[[], Paths] = self.sampler.draw
         self.rule = Adam()
-        self.learner = learner(engine, unknowns, self.rule, self.theta, self.state, batch, n)
-        self.first = self.theta[:, : 1 + unknowns.equation.dim]
+        self.learner = learner(options.engine, self.unknowns, self.rule, self.theta, self.state, options.batch, n)
+        self.first = self.theta[:, : self.unknowns.start.layout.size]
+        self.start = self.value_now()
         self.adam: RuleState = self.rule.init(self.first)
         self.memory: dict[str, Array] = {}
         self.u0, self.losses = np.full((n, K), np.nan), np.full((n, K), np.nan)
         self.diverged = np.zeros(K, bool)
         self.done = 0
 
+    def value_now(self) -> Array:
+        """Return u(0, x0) of each seed (K,)."""
+        start, x0 = self.unknowns.start, self.unknowns.equation.start[None]
+        if isinstance(start, PointStart):
+            return self.first[:, 0].astype(np.float64)
+        return start.predict(self.first, self.start_state, x0)[:, 0].astype(np.float64)
+
     def iterate(self, rate: float) -> None:
         """Draw paths, take the gradient, move theta; write one row of the history."""
-        u0, paths = self.first[:, 0].astype(np.float64), self.next()
+        u0, paths = self.value_now(), self.next()
         step = there_and_back(
-            self.unknowns, self.learner, self.theta, self.state, paths, self.memory, self._draw_ahead
+            self.unknowns, self.learner, self.theta, self.state, self.start_state, paths, self.memory, self._draw_ahead
         )  # fmt: skip
         self.u0[self.done], self.losses[self.done] = u0, step.losses
         self._see_divergence(step.losses)
@@ -257,6 +340,7 @@ class _Run:
         for k in np.flatnonzero(lost):
             self.theta[k] = 0.0  # from now on it is carried along at rest
             self.state[k] = self.unknowns.init_state(1, self.theta.dtype)[0]
+            self.start_state[k] = self.unknowns.start.init_state()
         self.diverged |= lost
         self.u0[self.done, self.diverged] = self.losses[self.done, self.diverged] = np.nan
 
@@ -266,7 +350,9 @@ class _Run:
         best = [_best(u0[:, k], losses[:, k], self.start[k]) for k in range(len(self.seeds))]
         values = np.where(self.diverged, best, u0[-1])
         values, lost, u0, losses = (read_only(a.copy()) for a in (values, self.diverged, u0, losses))
-        return Solution(self.unknowns.equation, self.seeds, values, lost, u0, losses, seconds, status, reason)
+        equation, start = self.unknowns.equation, self.unknowns.start
+        surface = None if isinstance(start, PointStart) else partial(start.predict, self.first, self.start_state)
+        return Solution(equation, self.seeds, values, lost, u0, losses, seconds, status, reason, surface=surface)
 
 
 def _best(u0: Array, losses: Array, start: float) -> float:
