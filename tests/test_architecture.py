@@ -33,6 +33,8 @@ HOUSE = [
         "engines/products",
         "engines/batch",
         "engines/epoch",
+        "engines/stack_kernels",
+        "engines/stack",
         "engines/compiled",
         "engines/automatic",
         "engines/__init__",
@@ -137,7 +139,7 @@ IN_TYPES = {"matplotlib": ("gallery/",)}
 COMPILED = {
     *("engines/machine", "engines/elementary", "engines/formulas", "engines/kernels", "engines/layer_kernels"),
     *("engines/products", "engines/batch", "engines/epoch", "engines/compiled"),
-    *("engines/micro", "engines/tiles", "engines/blas"),
+    *("engines/micro", "engines/tiles", "engines/blas", "engines/stack_kernels", "engines/stack"),
 }
 """Imported on first use only, so that these may import Numba and SciPy at their top."""
 

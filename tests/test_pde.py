@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from scipy import integrate, special
 
+import glassnet
+from glassnet.callbacks import Request
 from glassnet.errors import GlassnetError
 from glassnet.gradcheck import central_differences
-from glassnet.pde import EQUATIONS, get
-from glassnet.pde.deep_bsde import Reference, Unknowns, value_and_grad
+from glassnet.pde import EQUATIONS, Equation, get, solve
+from glassnet.pde.deep_bsde import Unknowns, value_and_grad
 from glassnet.pde.equations import check, complete
 from glassnet.pde.paths import Sampler
 
@@ -40,11 +42,10 @@ def test_the_gradient_of_the_recursion_is_that_of_finite_differences(name):
     paths = Sampler(equation, [np.random.default_rng(k) for k in range(2)], 8).draw()
 
     def step(theta):
-        return value_and_grad(unknowns, Reference(unknowns, 2), theta, unknowns.init_state(2), paths)
+        return value_and_grad(unknowns, theta, unknowns.init_state(2), paths)
 
-    computed = step(theta)
-    ours = np.concatenate([computed.first, computed.networks.reshape(2, -1)], axis=1)
-    measured = central_differences(lambda one: step(np.stack([one, theta[1]])).losses[0], theta[0])
+    _, ours = step(theta)
+    measured = central_differences(lambda one: step(np.stack([one, theta[1]]))[0][0], theta[0])
     assert np.abs(ours[0] - measured).max() <= 1e-6 * np.abs(measured).max()
 
 
@@ -62,3 +63,75 @@ def test_missing_derivatives_are_measured_with_a_warning():
     with pytest.warns(UserWarning, match="finite differences call f 8 times"):
         whole = complete(replace(get("hjb", dim=4), df_dz=None))
     check(whole)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_one_dimension_with_a_known_solution(dtype):
+    solution = solve("discount", steps=10, iterations=600, seeds=3, dtype=dtype, hidden=(8,))
+    exact_in_time = solution.equation.known * (1.1**-10 / np.exp(-1))  # u_N = u_0 (1 + dt)^N + a martingale
+    assert solution.status == "completed"
+    assert solution.value == pytest.approx(exact_in_time, rel=0.01)
+    assert solution.standard_error == pytest.approx(solution.values.std(ddof=1) / np.sqrt(3))
+    assert solution.relative_error == pytest.approx(abs(solution.value / solution.known - 1))
+
+
+def test_ten_dimensions_of_the_heat_equation():
+    """Nothing but the martingale: no error of time steps."""
+    solution = solve("heat", dim=10, steps=8, iterations=500, seeds=2, learning_rate=1e-2)
+    assert solution.relative_error < 0.02
+    assert solution.losses[-50:].mean() < 0.5 * solution.losses[:10].mean()
+
+
+def test_a_seed_does_not_depend_on_its_neighbours():
+    together = solve("hjb", dim=4, steps=4, iterations=20, seeds=[3, 7])
+    alone = solve("hjb", dim=4, steps=4, iterations=20, seed=7)
+    np.testing.assert_allclose(together.u0[:, 1], alone.u0[:, 0], rtol=1e-9)
+    assert not np.allclose(together.u0[:, 0], alone.u0[:, 0])
+
+
+def test_a_diverging_run_answers_with_its_last_good_value_and_advice():
+    wild = Equation(
+        "wild", dim=2, horizon=1.0, steps=4, g=lambda x: x.sum(axis=-1), f=lambda t, x, u, z: -(u**3),
+        df_du=lambda t, x, u, z: -3 * u**2, df_dz=lambda t, x, u, z: np.zeros_like(z),
+    )  # fmt: skip
+    solution = solve(wild, iterations=50, learning_rate=1e3, seeds=2)
+    assert solution.status == "diverged"
+    assert solution.diverged.all()
+    assert "smaller learning_rate" in solution.reason
+    assert np.isfinite(solution.values).all()
+    assert np.isfinite(solution.loss)
+    assert 0 <= solution.value <= 1
+
+
+def test_callbacks_and_ctrl_c_end_a_run_with_what_it_has():
+    def interrupt(seen):
+        if seen.iteration == 5:
+            raise KeyboardInterrupt
+
+    stopped = solve(
+        "discount", iterations=50, callbacks=[lambda s: Request("stopped", "enough") if s.seconds else None]
+    )
+    broken = solve("discount", iterations=50, callbacks=[interrupt])
+    assert (stopped.status, stopped.reason, len(stopped.u0)) == ("stopped", "enough", 1)
+    assert (broken.status, len(broken.u0)) == ("stopped", 5)
+    assert broken.value == broken.u0[-1, 0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"equation": "hjp"}, "did you mean 'hjb'"),
+        ({"steps": -2}, "steps of hjb must be"),
+        ({"iterations": 0}, "iterations must be"),
+        ({"seeds": [1, 1]}, "seeds must be at least one, all different"),
+        ({"dtype": np.float16}, "dtype must be float32 or float64"),
+        ({"equation": EQUATIONS["hjb"](dim=3), "dim": 4}, "dim must be left out, or 3"),
+    ],
+)
+def test_what_cannot_be_right_is_named(arguments, message):
+    with pytest.raises(GlassnetError, match=message):
+        solve(**{"equation": "hjb"} | arguments)
+
+
+def test_the_name_is_loaded_when_it_is_asked_for():
+    assert glassnet.pde.solve is solve

@@ -23,7 +23,7 @@ from glassnet.solvers import minimize
 from glassnet.training import train
 
 if TYPE_CHECKING:
-    from glassnet import search
+    from glassnet import pde, search
     from glassnet.estimators import Autoencoder, Ensemble, MLPClassifier, MLPRegressor
     from glassnet.insight.debug import debug_gradients
     from glassnet.insight.doctor import diagnose
@@ -79,6 +79,7 @@ __all__ = [
     "make_exercise",
     "minimize",
     "one_hot",
+    "pde",
     "r2",
     "save",
     "schedules",
@@ -99,7 +100,7 @@ ON_FIRST_USE = {
     "make_exercise": "glassnet.insight.exercises",
     "save": "glassnet.persistence",
 }
-MODULES_ON_FIRST_USE = ("search",)
+MODULES_ON_FIRST_USE = ("pde", "search")
 
 
 def __getattr__(name: str) -> Any:

@@ -222,6 +222,35 @@ def gallery(
 
 
 @app.command()
+def pde(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="An equation; left out: list them.")] = None,
+    dim: Annotated[
+        int | None, typer.Option(metavar="D", parser=_whole, help="Dimensions. [default: as published]")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(metavar="N", parser=_whole, help="Time steps. [default: as published]")
+    ] = None,
+    seeds: Annotated[int, typer.Option(metavar="K", parser=_whole, help="Runs; their spread is the error bar.")] = 3,
+    iterations: Annotated[
+        int | None, typer.Option(metavar="M", parser=_whole, help="Iterations. [default: as published]")
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", parser=_whole, help="The first seed.")] = 0,
+    dtype: Annotated[str, typer.Option(metavar="TYPE", help="float32 or float64.")] = "float64",
+    save: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for the picture. [default: pde]")] = None,
+) -> None:
+    """Solve an equation in many dimensions by the deep BSDE method.
+
+    Example: glassnet pde hjb --dim 100
+    """
+    from glassnet.cli.equations import list_equations, solve_and_show
+
+    if name is None:
+        list_equations()
+        return
+    raise typer.Exit(solve_and_show(name, dim, steps, seeds, iterations, seed, dtype, save))
+
+
+@app.command()
 def warmup() -> None:
     """Compile ahead what the fast engine needs (once; kept on disk)."""
     from glassnet.cli.warming_up import warm_up_and_say

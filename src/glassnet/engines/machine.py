@@ -19,6 +19,7 @@ __all__ = [
     "bytes_of",
     "call",
     "exponent",
+    "fetch_add",
     "gemm",
     "mantissa",
     "numbers_at",
@@ -192,7 +193,7 @@ def gemm(
 
 
 @intrinsic
-def _add(typingctx: Any, address: Any, amount: Any) -> Any:
+def fetch_add(typingctx: Any, address: Any, amount: Any) -> Any:
     """Add to the int64 at `address`, atomically; return what it was."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -212,13 +213,13 @@ def barrier(sync: int, team: int, sched_yield: int) -> None:
 @register_jitable
 def wait(sync: int, team: int, sched_yield: int) -> None:
     """The barrier of a team of at least two."""
-    round_ = _add(sync + 64, 0)
-    if _add(sync, 1) == team - 1:
-        _add(sync, -team)
-        _add(sync + 64, 1)
+    round_ = fetch_add(sync + 64, 0)
+    if fetch_add(sync, 1) == team - 1:
+        fetch_add(sync, -team)
+        fetch_add(sync + 64, 1)
         return
     spins = 0
-    while _add(sync + 64, 0) == round_:
+    while fetch_add(sync + 64, 0) == round_:
         spins += 1
         if spins > PATIENCE and sched_yield != 0:
             call(np.int32(0), sched_yield, ())

@@ -16,7 +16,7 @@ from glassnet.arrays import Array, as_floats
 from glassnet.errors import fault
 from glassnet.insight import plots
 
-__all__ = ["Figure", "band", "decision_surface", "grid_of_axes", "heat_map", "loss_surface"]
+__all__ = ["Axes", "Figure", "band", "convergence", "decision_surface", "grid_of_axes", "heat_map", "loss_surface"]
 
 MARKS = ("o", "s", "^", "D", "v", "P")
 
@@ -43,6 +43,40 @@ def band(ax: Axes, x: npt.ArrayLike, runs: npt.ArrayLike, label: str = "", colou
         (line,) = ax.plot(at, np.median(values, axis=0), label=label, color=colour)
         ax.fill_between(at, values.min(axis=0), values.max(axis=0), color=line.get_color(), alpha=0.18, linewidth=0)
     return ax
+
+
+def convergence(
+    value: Axes,
+    loss: Axes,
+    estimates: npt.ArrayLike,
+    losses: npt.ArrayLike,
+    known: float | None = None,
+    label: str = "",
+    title: str = "",
+    most: int = 500,
+) -> None:
+    """Draw a number that training finds, (n, K) for K runs of n iterations, beside its known value, and the losses.
+
+    Both are drawn as median and range of the runs, at `most` places of the history; where all runs have ended in NaN
+    nothing is drawn.
+    """
+    found, mismatch = np.asarray(estimates, dtype=float), np.asarray(losses, dtype=float)
+    if found.ndim != 2 or mismatch.shape != found.shape:
+        raise fault("estimates and losses", "both (iterations, runs)", (found.shape, mismatch.shape))
+    rows = np.unique(np.linspace(0, len(found) - 1, min(most, len(found))).astype(int))
+    rows = rows[np.isfinite(found[rows]).any(axis=1) & np.isfinite(mismatch[rows]).any(axis=1)]
+    for ax, history, colour in ((value, found, plots.BLUE), (loss, mismatch, plots.VERMILLION)):
+        low, middle, high = (np.array([f(row) for row in history[rows]]) for f in (np.nanmin, np.nanmedian, np.nanmax))
+        with plots.house_style():
+            ax.fill_between(rows + 1, low, high, color=colour, alpha=0.18, linewidth=0)
+            ax.plot(rows + 1, middle, color=colour, linewidth=1.4, label=label)
+            ax.set_xlabel("iteration")
+    with plots.house_style():
+        if known is not None:
+            value.axhline(known, color=plots.INK, linestyle="--", linewidth=1.1, label=f"known: {known:.6g}")
+        value.legend()
+        value.set(title=title)
+        loss.set(yscale="log", title="Mean squared mismatch at the end time")
 
 
 def decision_surface(

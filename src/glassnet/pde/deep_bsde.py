@@ -26,13 +26,24 @@ from glassnet import activations
 from glassnet.activations import Activation
 from glassnet.arrays import Array
 from glassnet.engines import get_engine
-from glassnet.layers import BatchNorm, Dense, Layer, Mode, Noise
+from glassnet.layers import BatchNorm, Dense, Layer, Mode
 from glassnet.layout import Layout
 from glassnet.network import Network
 from glassnet.pde.equations import Equation
 from glassnet.pde.paths import Paths
+from glassnet.pde.starts import BoxStart, PointStart, Start
 
-__all__ = ["Networks", "Norm", "Reference", "Unknowns", "mismatch", "recursion", "subnetwork", "value_and_grad"]
+__all__ = [
+    "Networks",
+    "Norm",
+    "Reference",
+    "Unknowns",
+    "mismatch",
+    "recursion",
+    "subnetwork",
+    "there_and_back",
+    "value_and_grad",
+]
 
 CLIP = 50.0
 """Mismatches beyond it count linearly."""
@@ -109,40 +120,55 @@ class Unknowns:
     equation: Equation
     hidden: tuple[int, ...] = field(default=(), kw_only=True)
     """Units of the hidden layers; empty: two of d + 10."""
+    shared: bool = field(default=False, kw_only=True)
+    """One network (t, x) -> z for all times."""
+    box: bool = field(default=False, kw_only=True)
+    """Paths start anywhere in a box: u0 and z0 are networks of the start."""
+
+    @property
+    def units(self) -> tuple[int, ...]:
+        """Units of the hidden layers."""
+        return self.hidden or (self.equation.dim + 10,) * 2
 
     @cached_property
     def net(self) -> Network:
-        """The network of one time step."""
-        d = self.equation.dim
-        return subnetwork(d, d, self.hidden or (d + 10, d + 10))
+        """The network of one time step, or of all."""
+        return subnetwork(self.equation.dim + self.shared, self.equation.dim, self.units)
+
+    @property
+    def n_networks(self) -> int:
+        """N - 1, or one; none where there is one time step only."""
+        return min(1, self.equation.steps - 1) if self.shared else self.equation.steps - 1
+
+    @cached_property
+    def start(self) -> Start:
+        """u0 and z0: numbers, or networks."""
+        d, u_start = self.equation.dim, self.equation.u_start
+        if self.box:
+            return BoxStart(d, u_start, subnetwork(d, 1, self.units), subnetwork(d, d, self.units))
+        return PointStart(d, u_start)
 
     @cached_property
     def layout(self) -> Layout:
         """Where the unknowns live in theta."""
-        d, N = self.equation.dim, self.equation.steps
-        return Layout((("u0", ()), ("z0", (d,)), ("networks", (N - 1, self.net.n_parameters))))
+        return Layout((*self.start.layout.shapes, ("networks", (self.n_networks, self.net.n_parameters))))
 
     def init(self, rng: np.random.Generator, dtype: npt.DTypeLike = np.float64) -> Array:
         """Draw a start theta (P,): u0 in the equation's range, z0 in U(-0.1, 0.1), then the networks in turn."""
-        d, N = self.equation.dim, self.equation.steps
-        start: dict[str, Array | float] = {"u0": rng.uniform(*self.equation.u_start), "z0": rng.uniform(-0.1, 0.1, d)}
-        nets = [self.net.init(rng) for _ in range(N - 1)]
-        return self.layout.pack(start | {"networks": np.reshape(nets, (N - 1, self.net.n_parameters))}, dtype)
+        start: dict[str, Array | float] = dict(self.start.init(rng))
+        nets = [self.net.init(rng) for _ in range(self.n_networks)]
+        return self.layout.pack(start | {"networks": np.reshape(nets, (-1, self.net.n_parameters))}, dtype)
 
     def init_state(self, seeds: int, dtype: npt.DTypeLike = np.float64) -> Array:
-        """Return the running statistics (K, N-1, Q) before training."""
-        state = self.net.init_state(dtype)
-        return np.tile(state, (seeds, self.equation.steps - 1, 1))
+        """Return the networks' running statistics (K, N-1, Q) before training."""
+        return np.tile(self.net.init_state(dtype), (seeds, self.n_networks, 1))
 
 
 class Networks(Protocol):
-    """What carries X through all networks, and the gradient back: in NumPy, or compiled."""
+    """What carries X through all networks in training: in NumPy, or compiled."""
 
-    def forward(self, theta: Array, state: Array, paths: Paths, z: Array, q: Array, training: bool) -> None:
-        """Write z_n (N, m, d) and q_n = z_n . dW_n (N, m) for n >= 1; in training, bring `state` up to date."""
-
-    def backward(self, paths: Paths, v: Array, slopes: Array) -> Array:
-        """Return dL/d networks (K, N-1, Pnet) for v_{n+1} (N, m) and df/dz (N, m, d), where dL/dz is as above."""
+    def forward(self, theta: Array, state: Array, paths: Paths, z: Array, q: Array) -> None:
+        """Write z_n (N, m, d) and q_n = z_n . dW_n (N, m) for n >= 1; bring `state` up to date."""
 
 
 class Reference:
@@ -153,27 +179,35 @@ class Reference:
         self.engine = get_engine("numpy")
         self.trace: Any = None
 
-    def forward(self, theta: Array, state: Array, paths: Paths, z: Array, q: Array, training: bool) -> None:
+    def forward(self, theta: Array, state: Array, paths: Paths, z: Array, q: Array) -> None:
         """Write z and q."""
         networks = self.unknowns.layout.views(theta)["networks"]
-        X = self._by_network(paths.X[1:-1])
-        noise: Noise | None = None
-        self.trace = self.engine.forward(self.unknowns.net, networks, X, state, Mode(training, noise))
-        d = self.unknowns.equation.dim
-        z[1:] = np.moveaxis(self.trace.output, 0, 1).reshape(z[1:].shape) / d
+        X = self._by_network(self._inputs(paths.X[1:-1]))
+        self.trace = self.engine.forward(self.unknowns.net, networks, X, state, Mode(True, None))
+        out, N = self.trace.output, len(z)
+        z[1:] = (
+            np.moveaxis(out.reshape(self.seeds, N - 1, -1, out.shape[-1]), 0, 1).reshape(z[1:].shape) / out.shape[-1]
+        )
         np.einsum("nmd,nmd->nm", z[1:], paths.dW[1:], out=q[1:])
-        if training:
-            state[...] = self.trace.state
+        state[...] = self.trace.state
 
     def backward(self, paths: Paths, v: Array, slopes: Array) -> Array:
-        """Return the gradients."""
+        """Return dL/d networks (K, N-1, Pnet) for v_{n+1} (N, m) and df/dz (N, m, d), where dL/dz is as above."""
         equation = self.unknowns.equation
         dz = v[1:, :, None] * (paths.dW[1:] - equation.dt * slopes[1:])
         return self.engine.backward(self.unknowns.net, self.trace, self._by_network(dz / equation.dim))
 
+    def _inputs(self, X: Array) -> Array:
+        """X (N-1, m, d), or (t, X) (N-1, m, 1 + d) where one network serves all times."""
+        if not self.unknowns.shared:
+            return X
+        t = self.unknowns.equation.times[1:-1].astype(X.dtype)
+        return np.concatenate([np.broadcast_to(t[:, None, None], (*X.shape[:2], 1)), X], axis=2)
+
     def _by_network(self, a: Array) -> Array:
-        """(N-1, K B, d) -> (K, N-1, B, d)."""
-        return np.moveaxis(a.reshape(len(a), self.seeds, -1, a.shape[-1]), 1, 0).astype(a.dtype)
+        """(N-1, K B, n) -> (K, N-1, B, n), or (K, 1, (N-1) B, n) where one network serves all times."""
+        apart = np.moveaxis(a.reshape(len(a), self.seeds, -1, a.shape[-1]), 1, 0).astype(a.dtype)
+        return apart.reshape(self.seeds, self.unknowns.n_networks, -1, a.shape[-1])
 
 
 # ---- the recursion -------------------------------------------------------------------------------------------------
@@ -220,43 +254,50 @@ def pullback(equation: Equation, u: Array, z: Array, X: Array, end: Array, slope
 
 @dataclass(frozen=True)
 class Step:
-    """What one batch gives: the losses (K,), the gradients of u0 and z0 (K, 1 + d), and those of the networks."""
+    """What one batch gives: losses (K,), the gradient of the start (K, F), v_{n+1} (N, m), df/dz (N, m, d)."""
 
     losses: Array
     first: Array
-    networks: Array
+    v: Array
+    slopes: Array
 
 
-def value_and_grad(
+def there_and_back(
     unknowns: Unknowns,
     networks: Networks,
     theta: Array,
     state: Array,
+    start_state: Array,
     paths: Paths,
-    memory: dict[str, Array] | None = None,
-    meanwhile: Callable[[], object] = lambda: None,
+    memory: dict[str, Array],
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Step:
-    """Return loss and gradient of each seed on its own rows: theta (K, P), state (K, N-1, Q), paths of K B rows.
+    """Run the recursion to the end time and back for each seed on its own rows: all but the networks' way back.
 
-    `meanwhile` is called between the networks' forward and backward passes, when a second core has nothing to do.
+    theta is (K, P), state (K, N-1, Q), start_state (K, Q0), the paths have K B rows; `memory` is kept from one call to
+    the next. `meanwhile` is called when the networks' part is done, and other cores have nothing to do.
     """
-    equation, K = unknowns.equation, len(theta)
+    equation, K, start = unknowns.equation, len(theta), unknowns.start
     N, m, d = paths.dW.shape
-    B = m // K
-    memory = {} if memory is None else memory
     for name, shape in (("z", (N, m, d)), ("q", (N, m)), ("slopes", (N, m, d))):
         if name not in memory:
             memory[name] = np.empty(shape, theta.dtype)
     z, q, slopes = memory["z"], memory["q"], memory["slopes"]
-    networks.forward(theta, state, paths, z, q, True)
+    networks.forward(theta, state, paths, z, q)
     meanwhile()
-    z[0] = np.repeat(theta[:, 1 : 1 + d], B, axis=0)
+    u0, z[0], kept = start.forward(theta[:, : start.layout.size], start_state, paths.X[0])
     np.einsum("md,md->m", z[0], paths.dW[0], out=q[0])
-    u = recursion(equation, np.repeat(theta[:, 0], B), z, q, paths.X)
+    u = recursion(equation, u0, z, q, paths.X)
     loss, slope = mismatch(u[-1] - np.asarray(equation.g(paths.X[-1]), theta.dtype))
-    v = pullback(equation, u, z, paths.X, slope / B, slopes)
-    first = np.empty((K, 1 + d), theta.dtype)
-    first[:, 0] = v[0].reshape(K, B).sum(axis=1)
+    v = pullback(equation, u, z, paths.X, slope * (K / m), slopes)
     dz0 = v[1][:, None] * (paths.dW[0] - equation.dt * slopes[0])
-    first[:, 1:] = dz0.reshape(K, B, d).sum(axis=1)
-    return Step(loss.reshape(K, B).mean(axis=1), first, networks.backward(paths, v[1:], slopes))
+    return Step(loss.reshape(K, -1).mean(axis=1), start.backward(kept, v[0], dz0), v[1:], slopes)
+
+
+def value_and_grad(unknowns: Unknowns, theta: Array, state: Array, paths: Paths) -> tuple[Array, Array]:
+    """Return loss (K,) and gradient (K, P) of each seed on its own rows, by NumPy."""
+    networks = Reference(unknowns, len(theta))
+    start_state = np.tile(unknowns.start.init_state(), (len(theta), 1))
+    step = there_and_back(unknowns, networks, theta, state, start_state, paths, {})
+    others = networks.backward(paths, step.v, step.slopes).reshape(len(theta), -1)
+    return step.losses, np.concatenate([step.first, others], axis=1)

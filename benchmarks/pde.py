@@ -1,0 +1,172 @@
+"""Equations in many dimensions: are the answers right, what do time steps cost, and how fast is an iteration?
+
+    python -m benchmarks.pde answers [NAME ...]     every equation by the pass rule: five seeds, mean relative error
+    python -m benchmarks.pde order                  the error of time steps, where it is known exactly
+    python -m benchmarks.pde speed                  an iteration beside its bare matrix products
+    python -m benchmarks.pde growth                 an iteration for d = 10 ... 200 and N = 10 ... 80
+
+Rows are printed as they are found; `--json FILE` appends them to a file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.machine import facts
+from glassnet import pde
+from glassnet.engines.threads import single_threaded_blas
+from glassnet.pde import Equation, Snapshot
+from glassnet.pde.deep_bsde import Unknowns
+
+SEEDS = range(5)
+HJB = {f"hjb lam={lam}": pde.EQUATIONS["hjb"](lam=lam) for lam in (10, 50)}
+NAMES = (*pde.EQUATIONS, *HJB)
+PUBLISHED_SECONDS = 73.0
+"""The authors' program on hjb, float64, 2000 iterations, measured on two cores (AVX-512)."""
+ALLOWED = {**dict.fromkeys(HJB, 0.005), "default_risk": 0.005, "different_rates": 0.005, "burgers": 0.005}
+"""Relative errors allowed where none is published, or the reference is itself an estimate."""
+
+
+def equation(name: str) -> Equation:
+    return HJB[name] if name in HJB else pde.get(name)
+
+
+# ---- answers -------------------------------------------------------------------------------------------------------
+
+
+def answer(name: str, dtype: str, doubled: bool, fewer: int | None) -> dict[str, object]:
+    """Run five seeds and set them beside the known value."""
+    one = equation(name)
+    if doubled:
+        one = one.with_steps(2 * one.steps)
+    found = pde.solve(one, seeds=SEEDS, dtype=dtype, iterations=fewer)
+    allowed = ALLOWED.get(name, one.published_error)
+    inside = one.bracket is None or all(one.bracket[0] <= value <= one.bracket[1] for value in found.values)
+    error = found.mean_relative_error
+    row: dict[str, object] = {
+        "equation": name, "d": one.dim, "steps": one.steps, "iterations": len(found.u0), "dtype": dtype,
+        "value": found.value, "standard_error": found.standard_error, "values": found.values.tolist(),
+        "known": one.known, "mean_relative_error": error, "allowed": allowed, "inside": inside,
+        "passes": None if error is None or allowed is None else bool(error <= allowed and inside),
+        "mismatch": found.loss**0.5, "seconds": found.seconds, "status": found.status,
+    }  # fmt: skip
+    return row
+
+
+# ---- the error of time steps ---------------------------------------------------------------------------------------
+
+
+def order(dtype: str) -> list[dict[str, object]]:
+    """`discount` in one dimension with N = 2, 4, 8, 16: the error by which u0 goes to 0 with dt."""
+    rows: list[dict[str, object]] = []
+    before = None
+    for steps in (2, 4, 8, 16):
+        one = replace(pde.get("discount", steps=steps), learning_rate=pde.catalogue.Piecewise((1500,), (1e-2, 1e-3)))
+        found = pde.solve(one, seeds=SEEDS, iterations=2500, batch_size=256, antithetic=True, dtype=dtype)
+        assert one.known is not None
+        error = found.value - one.known
+        rate = None if before is None else float(np.log2(before / error))
+        rows.append({"N": steps, "value": found.value, "error": error, "standard_error": found.standard_error,
+                     "exact_in_steps": one.known * ((1 + 1 / steps) ** -steps / np.exp(-1) - 1), "order": rate})  # fmt: skip
+        before = error
+    return rows
+
+
+# ---- time ----------------------------------------------------------------------------------------------------------
+
+
+def milliseconds(one: Equation, dtype: str, engine: str, iterations: int = 120) -> float:
+    """The median time of an iteration, one seed."""
+    times: list[float] = []
+
+    def watch(seen: Snapshot) -> None:
+        times.append(seen.seconds)
+
+    pde.solve(one, dtype=dtype, engine=engine, iterations=iterations, callbacks=[watch])
+    return 1e3 * float(np.median(np.diff(times)[10:]))
+
+
+def products(one: Equation, dtype: str, batch: int = 64, repeats: int = 60) -> float:
+    """The products of an iteration's networks alone, batched by NumPy, halves of the networks on two threads (ms)."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    units, times = Unknowns(one).units, one.steps - 1
+    widths = (one.dim, *units, one.dim)
+    rng = np.random.default_rng(0)
+    A = [rng.random((times, batch, n)).astype(dtype) for n in widths]
+    W = [rng.random((times, n, k)).astype(dtype) for n, k in zip(widths, widths[1:], strict=False)]
+    Z, G = [a.copy() for a in A], [w.copy() for w in W]
+
+    def part(half: int) -> None:
+        for t in range(half * times // 2, (half + 1) * times // 2):
+            for l in range(len(W)):
+                np.matmul(A[l][t], W[l][t], out=Z[l + 1][t])
+            for l in range(len(W) - 1, -1, -1):
+                if l > 0:
+                    np.matmul(Z[l + 1][t], W[l][t].T, out=A[l][t])
+                np.matmul(A[l][t].T, Z[l + 1][t], out=G[l][t])
+            for a in A:
+                a[t] = 0.5
+
+    taken = []
+    with single_threaded_blas(), ThreadPoolExecutor(2) as pool:
+        for _ in range(repeats):
+            begin = time.perf_counter()
+            list(pool.map(part, range(2)))
+            taken.append(time.perf_counter() - begin)
+    return 1e3 * float(np.median(taken[5:]))
+
+
+def speed() -> list[dict[str, object]]:
+    """`hjb`: an iteration compiled and in NumPy, beside the bare products, in turns."""
+    one, rows = pde.get("hjb"), []
+    for dtype in ("float64", "float32"):
+        alone = [products(one, dtype), milliseconds(one, dtype, "numba"), products(one, dtype)]
+        plain = milliseconds(one, dtype, "numpy", 60)
+        bare = (alone[0] + alone[2]) / 2
+        rows.append({"dtype": dtype, "products_ms": bare, "numba_ms": alone[1], "numpy_ms": plain,
+                     "to_products": alone[1] / bare, "seconds_for_2000": 2 * alone[1],
+                     "times_faster": PUBLISHED_SECONDS / (2 * alone[1])})  # fmt: skip
+    return rows
+
+
+def growth(dtype: str) -> list[dict[str, object]]:
+    """`hjb` with d = 10 ... 200 at N = 20, and N = 10 ... 80 at d = 100."""
+    sizes = [(d, 20) for d in (10, 20, 50, 100, 200)] + [(100, N) for N in (10, 40, 80)]
+    return [{"d": d, "N": N, "ms": milliseconds(pde.get("hjb", dim=d, steps=N), dtype, "numba", 60)} for d, N in sizes]
+
+
+# ---- the command ---------------------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=("answers", "order", "speed", "growth"))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"equations: {', '.join(NAMES)}")
+    parser.add_argument("--dtype", default="float32", choices=("float32", "float64"))
+    parser.add_argument("--doubled", action="store_true", help="twice the time steps")
+    parser.add_argument("--iterations", type=int, help="fewer iterations than published")
+    parser.add_argument("--json", type=Path, help="append the rows to this file")
+    args = parser.parse_args()
+    if args.part == "answers":
+        rows = (answer(name, args.dtype, args.doubled, args.iterations) for name in args.names or NAMES)
+    else:
+        rows = iter(
+            {"order": lambda: order(args.dtype), "speed": speed, "growth": lambda: growth(args.dtype)}[args.part]()
+        )
+    for row in rows:
+        print("  ".join(f"{key} {value:.6g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items()),
+              flush=True)  # fmt: skip
+        if args.json:
+            with args.json.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"part": args.part, **row, **facts()}) + "\n")
+
+
+if __name__ == "__main__":
+    main()
