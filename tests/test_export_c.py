@@ -12,6 +12,7 @@ import pytest
 
 import glassnet as gn
 from export_cases import CASES, TOLERANCE, assert_close_far_out, difference, far_out
+from export_models import MODELS, model
 from glassnet.activations import ACTIVATIONS
 from glassnet.arrays import Array
 
@@ -44,6 +45,40 @@ def test_program_predicts_the_same(name: str, dtype: str, flags: tuple[str, ...]
     example = CASES[name](dtype)
     program = compiled(gn.to_c(example.model), tmp_path, flags)
     assert difference(run(program, example.X), example.output) < TOLERANCE[dtype]
+
+
+@needs_gcc
+@pytest.mark.parametrize("name", MODELS)
+def test_models_predict_the_same(name: str, tmp_path: Path) -> None:
+    """Scalers before and probabilities behind the network are part of the file."""
+    example = model(name)
+    program = compiled(gn.to_c(example.model, dtype="float32"), tmp_path, SANITIZED)
+    assert difference(run(program, example.X), example.output) < 1e-6
+
+
+@needs_gcc
+def test_names_become_texts_and_comments(tmp_path: Path) -> None:
+    """Quotes, trigraphs and ends of comments in labels and columns; every label comes back as it was."""
+    source = gn.to_c(model("two classes").model)
+    show = "\n#include <stdio.h>\nint main(void) { for (int k = 0; k < 2; k++) puts(glassnet_classes[k]); return 0; }\n"
+    (tmp_path / "model.c").write_text(source + show)
+    subprocess.run(["gcc", *STRICT, "model.c", "-lm", "-o", "model"], cwd=tmp_path, check=True)
+    shown = subprocess.run([tmp_path / "model"], capture_output=True, check=True).stdout.decode()
+    assert shown.splitlines() == model("two classes").model.classes_.tolist()
+
+
+@needs_gcc
+def test_program_says_what_it_expects(tmp_path: Path) -> None:
+    program = compiled(gn.to_c(CASES["relu"]("float32").model), tmp_path, STRICT)
+    for rows in ("1 2 3", "1 2 x 4 5"):
+        done = subprocess.run([program], input=rows, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", "expected rows of 5 numbers\n")
+
+
+@pytest.mark.parametrize("name", ["1st", "größe", "a b", ""])
+def test_a_name_that_is_none_in_c_is_refused(name: str) -> None:
+    with pytest.raises(gn.GlassnetError, match="name must be an identifier of C"):
+        gn.to_c(CASES["relu"]("float32").model, name=name)
 
 
 DRIVER = """
