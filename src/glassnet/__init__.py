@@ -25,10 +25,13 @@ from glassnet.training import train
 if TYPE_CHECKING:
     from glassnet import pde, search
     from glassnet.estimators import Autoencoder, Ensemble, MLPClassifier, MLPRegressor
+    from glassnet.export.c_code import to_c
+    from glassnet.export.numpy_code import to_numpy
     from glassnet.insight.debug import debug_gradients
     from glassnet.insight.doctor import diagnose
     from glassnet.insight.exercises import make_exercise
     from glassnet.insight.explain import explain_step
+    from glassnet.onnx_export import to_onnx
     from glassnet.persistence import load, save
 
 __version__ = "0.1.0"
@@ -84,6 +87,9 @@ __all__ = [
     "save",
     "schedules",
     "search",
+    "to_c",
+    "to_numpy",
+    "to_onnx",
     "train",
     "train_many",
 ]
@@ -99,6 +105,9 @@ ON_FIRST_USE = {
     "load": "glassnet.persistence",
     "make_exercise": "glassnet.insight.exercises",
     "save": "glassnet.persistence",
+    "to_c": "glassnet.export.c_code",
+    "to_numpy": "glassnet.export.numpy_code",
+    "to_onnx": "glassnet.onnx_export",
 }
 MODULES_ON_FIRST_USE = ("pde", "search")
 

@@ -190,6 +190,26 @@ def predict(
 
 
 @app.command()
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder that `glassnet fit` wrote.")],
+    format: Annotated[
+        str | None, typer.Option(metavar="onnx|c|numpy", help="What to write. [default: by the ending of --output]")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write here. [default: model.onnx, .c or .py in RUN]"),
+    ] = None,
+) -> None:
+    """Write a trained network as ONNX, as one file of C99, or as one file of Python that needs NumPy alone.
+
+    Example: glassnet export runs/houses --format c -o houses.c
+    """
+    from glassnet.cli.exporting import export_and_say
+
+    export_and_say(run, format, output)
+
+
+@app.command()
 def show(run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder that `glassnet fit` wrote.")]) -> None:
     """Show what a run was, how it ended and how good it is."""
     from glassnet.cli.predicting import show_run
