@@ -25,9 +25,20 @@ def test_picture_holds_the_data(quick):
         assert len(texts) == 9
         assert all(text.splitlines()[1] in grid.REASONS for text in texts[2::3])  # the column of rate 1
     cells = np.asarray(test.images[0].get_array())
-    assert f"{cells.max():.4g}" == next(row.ours for row in quick.rows if row.name.startswith("best test cell: acc"))
+    assert f"{cells.max():.4g}" == next(row.ours for row in quick.rows if row.name == "highest test accuracy, %")
     fit = digits.fit(0, rate=1e-4, penalty=1e-2)
     assert cells[1, 0] == pytest.approx(fit.test, abs=0.3)  # one image in 360, for another order of summing
+
+
+def test_the_best_cell_is_chosen_among_those_within_an_image():
+    values = (1e-4, 1e-2, 1.0)
+    cells = np.full((3, 3), 50.0)
+    cells[0, 1] = cells[1, 1] = 95.0
+    assert grid.best_cell(cells, values) == (1, 1), "of equal cells the nearest to the published one"
+    cells[0, 1] += 200 / grid.TESTED
+    assert grid.best_cell(cells, values) == (0, 1), "two images are a difference"
+    cells[2, 0] = 99.0
+    assert grid.best_cell(cells, values) == (2, 0)
 
 
 def test_each_way_of_being_lost_has_its_letter():
