@@ -7,18 +7,22 @@ runs. A plain function `record -> None | Request` is a callback, too.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import isnan
-from typing import Literal, Protocol
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal, Protocol
 
 from glassnet.arrays import Array
+from glassnet.checkpoints import newest, write
 from glassnet.errors import GlassnetError, choose, fault, type_fault
 from glassnet.history import EpochRecord, Status
 
 __all__ = [
-    "Callback", "Checkpoint", "EarlyStopping", "Progress", "ReduceOnPlateau", "Request", "TargetReached", "TimeBudget",
-    "Watcher", "start_all",
+    "Callback", "Checkpoint", "EarlyStopping", "Memory", "Progress", "ReduceOnPlateau", "Request", "TargetReached",
+    "TimeBudget", "Watcher", "recall", "remembered", "start_all",
 ]  # fmt: skip
 
 
@@ -33,6 +37,16 @@ class Request:
     rate_factor: float = 1.0
 
 
+class Memory(Protocol):
+    """What a watcher remembers of the epochs it has seen, for a run that is stopped and resumed."""
+
+    def stored(self) -> Mapping[str, object]:
+        """Return it: arrays, numbers, text, None, lists and mappings of them."""
+
+    def restore(self, stored: Mapping[str, Any]) -> None:
+        """Remember what was stored."""
+
+
 @dataclass(frozen=True)
 class Watcher:
     """A callback at work in one run: one function after each epoch, one at the end, however it came."""
@@ -43,6 +57,16 @@ class Watcher:
     """In how many epochs from now it may first ask for something: so many may be run in one call."""
     hear: Callable[[Sequence[float]], None] = lambda losses: None
     """Is told the losses of epochs for which it is not called, because they lie within its patience."""
+    memory: Memory | None = None
+    """What a resumed run must give back to it; None for one that remembers nothing."""
+    keep: Callable[[int, Callable[[], Mapping[str, Any]]], None] = lambda epoch, content: None
+    """Is called when all have seen an epoch and none has asked for an end; `content()` is the run, to be stored."""
+    folder: Path | None = None
+    """Where it stores the run."""
+    resume: bool = False
+    """Whether a run that is stored there already goes on."""
+    name: str = ""
+    """The class of the callback."""
 
 
 class Callback(Protocol):
@@ -52,23 +76,49 @@ class Callback(Protocol):
         """Return a watcher for a run that is about to begin."""
 
 
-def start_all(callbacks: object) -> tuple[Watcher, ...]:
+def start_all(callbacks: object, *, resumable: bool = False) -> tuple[Watcher, ...]:
     """Return fresh watchers for callbacks and plain functions.
 
-    Raises GlassnetError for anything else.
+    Raises GlassnetError for anything else, and for a callback that stores runs which cannot be resumed.
     """
     if not isinstance(callbacks, list | tuple):
         raise type_fault("callbacks", "a list", repr(callbacks), "One callback? [EarlyStopping()].")
-    return tuple(_start(callback) for callback in callbacks)
+    watchers = tuple(_start(callback) for callback in callbacks)
+    if not resumable and any(watcher.folder is not None for watcher in watchers):
+        remedy = "Checkpoint(function) calls a function of your own with the record."
+        expected = (
+            "a callback of glassnet.train, or of the fit of an estimator by a rule, with a whole number as "
+            "random_state and without warm_start: these can be resumed"
+        )
+        raise fault("Checkpoint(folder)", expected, "another run's", remedy)
+    return watchers
 
 
 def _start(callback: object) -> Watcher:
     if hasattr(callback, "start") and not isinstance(callback, type):
         watcher = callback.start()
-        return watcher if isinstance(watcher, Watcher) else Watcher(watcher.after_epoch, watcher.at_end)
+        watcher = watcher if isinstance(watcher, Watcher) else Watcher(watcher.after_epoch, watcher.at_end)
+        return replace(watcher, name=type(callback).__name__)
     if callable(callback) and not isinstance(callback, type):
         return Watcher(callback)
     raise type_fault("each callback", "EarlyStopping(...) and the like, or a function of a record", repr(callback))
+
+
+def remembered(watchers: Sequence[Watcher]) -> list[list[object]]:
+    """Return what the watchers remember, each with its name: see `recall`."""
+    return [[watcher.name, watcher.memory.stored()] for watcher in watchers if watcher.memory is not None]
+
+
+def recall(kept: Sequence[tuple[str, Mapping[str, Any]]], watchers: Sequence[Watcher], where: str) -> None:
+    """Give watchers back what those of the stored run remembered; raises GlassnetError where those were others."""
+    memories = [(watcher.name, watcher.memory) for watcher in watchers if watcher.memory is not None]
+    names, received = [name for name, _ in kept], [name for name, _ in memories]
+    if names != received:
+        expected = ", ".join(names) or "none that remember"
+        remedy = "Pass those of the run that wrote it."
+        raise fault(f"callbacks of a run resumed from {where}", expected, ", ".join(received) or "none", remedy)
+    for (_, memory), (_, stored) in zip(memories, kept, strict=True):
+        memory.restore(stored)
 
 
 @dataclass
@@ -88,6 +138,13 @@ class _Best:
                 self.theta, self.state = record.theta.copy(), record.state.copy()
         else:
             self.waited += 1
+
+    def stored(self) -> dict[str, object]:
+        return vars(self).copy()
+
+    def restore(self, stored: Mapping[str, Any]) -> None:
+        for name in vars(self):
+            setattr(self, name, stored[name])
 
 
 Mode = Literal["min", "max"]
@@ -140,7 +197,7 @@ class EarlyStopping:
                 f"{name} has not improved by more than {self.min_delta:g} since epoch {best.epoch}",
             )
 
-        return Watcher(after_epoch, lambda: Request(theta=best.theta, state=best.state))
+        return Watcher(after_epoch, lambda: Request(theta=best.theta, state=best.state), memory=best)
 
 
 @dataclass(frozen=True)
@@ -197,7 +254,7 @@ class ReduceOnPlateau:
             best.waited = 0
             return Request(rate_factor=self.factor)
 
-        return Watcher(after_epoch)
+        return Watcher(after_epoch, memory=best)
 
 
 @dataclass(frozen=True)
@@ -219,23 +276,72 @@ class TimeBudget:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Call `save(record)` every `every` epochs: `Checkpoint(lambda r: gn.save("net.safetensors", net, r.theta))`."""
+    """Store the run in a folder every `every` epochs, so that `train(..., resume=folder)` can go on from there.
 
-    save: Callable[[EpochRecord], object]
+    The resumed run ends as the one that was never stopped, bit for bit. The two newest checkpoints are kept; each is
+    written whole or not at all, with a digest. Where one cannot be written (a full disk, a read-only folder), a
+    RuntimeWarning says so and training goes on. An epoch in which a callback ends the run is not stored.
+
+    `resume=True` is `train(..., resume=folder)` where that cannot be passed, as in the `callbacks` of an estimator: a
+    run that is stored in the folder goes on, and where there is none it begins. With `seconds`, no checkpoint is
+    written sooner than that after the one before it (or the start), whatever `every` says.
+
+    A function in place of the folder is called with the record instead:
+    `Checkpoint(lambda record: gn.save("net.safetensors", net, record.theta))`.
+    """
+
+    save: str | Path | Callable[[EpochRecord], object]
     every: int = 1
+    resume: bool = False
+    seconds: float = 0.0
 
     def __post_init__(self) -> None:
+        if not callable(self.save) and not isinstance(self.save, str | Path):
+            raise type_fault("save of Checkpoint", "a folder, or a function of a record", repr(self.save))
         if self.every < 1:
             raise fault("every", "at least 1", self.every)
+        if self.resume and callable(self.save):
+            raise fault("save of Checkpoint", "a folder to resume from", repr(self.save))
+        if not self.seconds >= 0:
+            raise fault("seconds", "at least 0", self.seconds)
 
     def start(self) -> Watcher:
         """Return a watcher for one run."""
+        return self._stores(Path(self.save)) if isinstance(self.save, str | Path) else self._calls(self.save)
 
+    def _calls(self, save: Callable[[EpochRecord], object]) -> Watcher:
         def after_epoch(record: EpochRecord) -> None:
             if record.epoch % self.every == 0:
-                self.save(record)
+                save(record)
 
         return Watcher(after_epoch)
+
+    def _stores(self, folder: Path) -> Watcher:
+        seen, last = 0, None  # epochs seen, and the checkpoint that is kept besides the next one
+        written = perf_counter()
+
+        def after_epoch(record: EpochRecord) -> None:
+            nonlocal seen
+            seen = record.epoch
+
+        def keep(epoch: int, content: Callable[[], Mapping[str, Any]]) -> None:
+            nonlocal last, written
+            if epoch % self.every or perf_counter() - written < self.seconds:
+                return
+            try:
+                if last is None and (found := newest(folder)) is not None:
+                    last = found.path  # that of the run which is resumed
+                last = write(folder, epoch, content(), last)
+            except GlassnetError as error:
+                kept = "none has been written" if last is None else f"the newest one is {last.name}"
+                text = f"the checkpoint of epoch {epoch} could not be written ({error}); training goes on, {kept}."
+                warnings.warn(text, RuntimeWarning, stacklevel=2)
+            written = perf_counter()
+
+        def patience() -> float:
+            return self.every - seen % self.every
+
+        return Watcher(after_epoch, patience=patience, keep=keep, folder=folder, resume=self.resume)
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,8 @@ trusts: scikit-learn's public estimators, numbers, text, containers).
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
-import os
-import secrets
 import sys
 import zipfile
 import zlib
@@ -26,70 +23,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glassnet.arrays import Array
+from glassnet.atomic import write_atomically as atomic_write
 from glassnet.errors import fault, type_fault
 from glassnet.layout import Layout
 from glassnet.network import Network
+from glassnet.sealed import as_json, check_seal, one_line, read, read_bytes, seal
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 __all__ = ["FORMAT", "TRUSTED", "Saved", "atomic_write", "load", "load_pipeline", "save", "save_pipeline"]
-
-
-# --- files -----------------------------------------------------------------------------------------
-
-
-def atomic_write(path: str | Path, data: bytes) -> None:
-    """Write `data` to `path` so that at any moment either the old file or the whole new one is there.
-
-    The bytes go to a temporary file in the same folder, are forced to disk (fsync), and the file is renamed
-    (`os.replace`, atomic within one file system). Whatever goes wrong, the temporary file is removed.
-
-    Raises `GlassnetError` when the folder does not exist, `path` is a folder, or the system refuses to write.
-
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp(), "note.bin")
-    >>> atomic_write(path, b"all or nothing")
-    >>> path.read_bytes()
-    b'all or nothing'
-    """
-    path = Path(path)
-    if path.is_dir():
-        raise fault(str(path), "a file to write", "a folder", "Add a file name.")
-    if not path.parent.is_dir():
-        raise fault(str(path), "in an existing folder", f"{path.parent}, which is none", "Create it first.")
-    temporary = path.parent / f".{path.name[:100]}.{secrets.token_hex(8)}.tmp"
-    try:
-        # "x": never an existing file; the user's usual permissions, which tempfile would narrow to 0600
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise fault(str(path), "a place that can be written", str(error)) from error
-    finally:
-        temporary.unlink(missing_ok=True)  # after the rename it is no longer there
-
-
-def _sync_folder(folder: Path) -> None:
-    """Force the rename itself to disk, where folders can be opened (not on Windows)."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _read(path: Path) -> bytes:
-    if path.is_dir():
-        raise fault(str(path), "a file", "a folder")
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise fault(str(path), "a readable file", error.strerror or str(error)) from error
 
 
 # what content may raise that `save` and skops did not write
@@ -147,8 +90,6 @@ def save(
     >>> again == net, np.array_equal(theta, net.init(rng=0)), load(path).metadata
     (True, True, {'data': 'moons'})
     """
-    from safetensors.numpy import save as safetensors_bytes
-
     if state is None and net.state_layout.size:
         raise fault("state", "given for a network with BatchNorm", None, "Pass run.state.")
     state = np.empty(0, np.float32) if state is None else state
@@ -160,8 +101,7 @@ def save(
         "network": net.to_dict(),
         "metadata": _checked_metadata(metadata or {}),
     }
-    about["sha256"] = _digest(about, tensors)
-    atomic_write(path, safetensors_bytes(tensors, {"glassnet": _json(about)}))
+    atomic_write(path, seal(about, tensors))
 
 
 def load(path: str | Path) -> Saved:
@@ -173,19 +113,17 @@ def load(path: str | Path) -> Saved:
     of another version of the format, or whose arrays do not fit its network.
     """
     path = Path(path)
-    tensors, about = _read_safetensors(path)
+    tensors, about = read(path, "a network written by glassnet.save")
     if about.get("format") != FORMAT:
         received = f"format {about.get('format')!r}, written by glassnet {about.get('glassnet_version')!r}"
         raise fault(str(path), f"a network file of format {FORMAT}", received, "Update glassnet, or save it again.")
-    claimed = about.pop("sha256", None)
-    if claimed != _digest(about, tensors):
-        raise fault(str(path), "as it was written", "other content (its sha256 digest differs)", "Get it again.")
+    about = check_seal(path, about, tensors)
     try:
         net = Network.from_dict(about["network"])
         known = {**dict(net.layout.shapes), **dict(net.state_layout.shapes)}
         metadata = dict(about["metadata"])
     except _UNREADABLE as error:
-        raise fault(str(path), "a network that this glassnet knows", _line(error)) from error
+        raise fault(str(path), "a network that this glassnet knows", one_line(error)) from error
     shapes = {name: array.shape for name, array in tensors.items()}
     if shapes != known:
         names = [name for name in known | shapes if shapes.get(name) != known.get(name)]
@@ -216,49 +154,12 @@ def _vector(path: Path, layout: Layout, tensors: Mapping[str, Array]) -> Array:
 def _checked_metadata(metadata: Mapping[str, object]) -> dict[str, object]:
     remedy = 'Like {"data": "iris", "accuracy": 0.97}'
     try:
-        back: dict[str, object] = json.loads(_json(dict(metadata)))
+        back: dict[str, object] = json.loads(as_json(dict(metadata)))
     except (TypeError, ValueError, RecursionError) as error:
-        raise fault("metadata", "names and what JSON can say", _line(error), remedy) from error
+        raise fault("metadata", "names and what JSON can say", one_line(error), remedy) from error
     if back.keys() != metadata.keys():
         raise fault("metadata", "named by text", sorted(map(repr, metadata)), remedy)
     return back
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, sort_keys=True, allow_nan=False)
-
-
-def _digest(about: Mapping[str, object], tensors: Mapping[str, Array]) -> str:
-    """Return the sha256 of everything that a file says: its JSON, and names, types, shapes and bytes of its arrays."""
-    digest = hashlib.sha256(_json(about).encode())
-    for name, array in sorted(tensors.items()):
-        digest.update(f"\n{name} {array.dtype.name} {array.shape}\n".encode())
-        digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
-    return digest.hexdigest()
-
-
-def _read_safetensors(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Return the arrays of a safetensors file, and what `save` wrote about them."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as safetensors_arrays
-
-    data = _read(path)
-    try:
-        arrays = safetensors_arrays(data)  # checks the header: sizes, types, and that the arrays fill the file
-    except (SafetensorError, ValueError) as error:
-        remedy = "It is cut off, damaged or of another format (pickles are never read)."
-        raise fault(str(path), "a safetensors file", _line(error), remedy) from error
-    except KeyError as error:
-        raise fault(str(path), "made of float32 or float64", f"type {error}, which NumPy does not have") from error
-    try:
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        about = json.loads(header["__metadata__"]["glassnet"])
-        if not isinstance(about, dict):
-            raise TypeError("other metadata")
-    except (ValueError, TypeError, LookupError, RecursionError) as error:
-        received = f"a safetensors file of another program ({_line(error)})"
-        raise fault(str(path), "a network written by glassnet.save", received) from error
-    return arrays, about
 
 
 # --- pipelines -------------------------------------------------------------------------------------
@@ -357,7 +258,7 @@ def save_pipeline(path: str | Path, pipeline: Pipeline) -> None:
         data = skops.io.dumps(pipeline, compression=zipfile.ZIP_DEFLATED)
     except UnsupportedTypeException as error:
         remedy = "Leave that step out."
-        raise fault("pipeline", "made of parts that skops can store", _line(error), remedy) from error
+        raise fault("pipeline", "made of parts that skops can store", one_line(error), remedy) from error
     unknown = sorted(set(skops.io.get_untrusted_types(data=data)) - set(TRUSTED))
     if unknown:
         remedy = "Only what tables.make_pipeline builds can be saved."
@@ -386,14 +287,14 @@ def load_pipeline(path: str | Path) -> Pipeline:
     except _UNREADABLE as error:
         # the archive is whole (its check sums are right), so its content is not what skops writes
         remedy = "Was it written by another version of scikit-learn, skrub or skops?"
-        raise fault(str(path), "a pipeline written by save_pipeline", _line(error), remedy) from error
+        raise fault(str(path), "a pipeline written by save_pipeline", one_line(error), remedy) from error
     _check_pipeline(pipeline, str(path))
     return pipeline
 
 
 def _checked_archive(path: Path) -> bytes:
     """Return the bytes of a zip archive that is whole: directory and check sums are right."""
-    data = _read(path)
+    data = read_bytes(path)
     remedy = "It is cut off, damaged or of another format (pickles are never read)."
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -401,7 +302,7 @@ def _checked_archive(path: Path) -> bytes:
             if damaged is None and "schema.json" not in archive.namelist():
                 damaged = "no schema.json"
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
-        raise fault(str(path), "a skops file", _line(error), remedy) from error
+        raise fault(str(path), "a skops file", one_line(error), remedy) from error
     if damaged is not None:
         raise fault(str(path), "a skops file", f"a damaged one ({damaged})", remedy)
     return data
@@ -412,8 +313,3 @@ def _check_pipeline(pipeline: Any, subject: str = "pipeline") -> None:
 
     if not isinstance(pipeline, Pipeline):
         raise type_fault(subject, "a scikit-learn Pipeline", type(pipeline).__name__, "See tables.make_pipeline.")
-
-
-def _line(error: BaseException) -> str:
-    """Return an error's class and text on one line, not too long."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]

@@ -19,7 +19,7 @@ from typing import Protocol
 import numpy as np
 
 from glassnet.arrays import Array
-from glassnet.engines import Fused, Job, fusing, say_once
+from glassnet.engines import Fused, Job, Standing, fusing, say_once
 from glassnet.layers import Mode
 from glassnet.network import Trace
 from glassnet.objective import Objective
@@ -64,6 +64,9 @@ class Start:
     theta: Array
     state: Array
     rule_state: RuleState
+    standing: Standing | None = None
+    """Where a run that is resumed stood; `rule_state` has the slots of then, and the steps before that run began."""
+    rate_factor: float = 1.0
 
 
 class EpochLoop(Protocol):
@@ -108,6 +111,9 @@ class EpochLoop(Protocol):
     def last_look(self) -> str | None:
         """Test the loss after the very last step, which no batch has seen: that of the last batch, once more."""
 
+    def standing(self) -> Standing:
+        """Return copies of where the loop stands, at the end of an epoch."""
+
 
 def begin(setting: Setting, start: Start) -> EpochLoop:
     """Return the engine's own loop where it has one that can run this, else the plain one."""
@@ -121,7 +127,11 @@ def begin(setting: Setting, start: Start) -> EpochLoop:
     job = _job(setting)
     estimate = engine.expect(job)
     fused = engine.fuse(job, start.theta, start.state, start.rule_state.slots)
-    return PlainLoop(setting, start, estimate) if fused is None else FusedLoop(setting, start, fused, estimate)
+    if fused is None:
+        return PlainLoop(setting, start, estimate)
+    if start.standing is not None:
+        fused.stand(start.standing)
+    return FusedLoop(setting, start, fused, estimate, start.rate_factor)
 
 
 def _job(setting: Setting) -> Job:
@@ -148,10 +158,9 @@ class PlainLoop:
     setting: Setting
     start: Start
     estimate: str = ""
-    rate_factor: float = 1.0
     first_loss: float | None = None
     why: str | None = None
-    last: Data | None = None
+    last: Rows | None = None
     engine: str = "numpy"
     epochs: int = 0
     just: Array = field(default_factory=lambda: np.empty((0, 3)))
@@ -160,7 +169,27 @@ class PlainLoop:
         self.theta, self.state, self.memory = self.start.theta, self.start.state, self.start.rule_state
         self.work = self.setting.objective.net.work(self.theta)
         self.averaged = None if self.setting.average is None else self.theta.copy()
+        self.rate_factor = self.start.rate_factor
         self.history = [self._snapshot()] * 2
+        if (standing := self.start.standing) is not None:
+            self._stand(standing)
+
+    def _stand(self, standing: Standing) -> None:
+        self.memory = self.memory._replace(t=self.memory.t + standing.updates)
+        self.averaged = None if standing.average is None else standing.average.copy()
+        self.first_loss, self.last, self.epochs = standing.first_loss, standing.last_rows, standing.epochs
+        self.history = [(*standing.before, self.memory), self._snapshot()]
+
+    def standing(self) -> Standing:
+        """Return copies of where the loop stands, at the end of an epoch."""
+        average = None if self.averaged is None else self.averaged.copy()
+        slots = tuple(np.array(slot) for slot in self.memory.slots)
+        rows = np.arange(len(self.setting.data[0]), dtype=np.int64)[slice(0) if self.last is None else self.last]
+        first_loss = float("nan") if self.first_loss is None else self.first_loss
+        return Standing(
+            self.theta.copy(), self.state.copy(), slots, average, self.history[0][:2], rows, first_loss,
+            self.updates - self.start.rule_state.t, self.epochs,
+        )  # fmt: skip
 
     @property
     def updates(self) -> int:
@@ -181,11 +210,9 @@ class PlainLoop:
 
     def _epoch(self, batches: Iterator[Rows]) -> tuple[float, float, float] | None:
         setting, average = self.setting, self.setting.average
-        X, Y, weights = setting.data
         total, seen = 0.0, 0
         for number, rows in enumerate(batches, 1):
-            w = None if weights is None else weights[rows]
-            x, y = (X[rows], Y[rows]) if isinstance(rows, slice) else (X.take(rows, 0), Y.take(rows, 0))
+            x, y, w = self._cut(rows)
             J, grad, trace = setting.objective.evaluate(self.theta, x, y, w, self.state, setting.mode, self.work)
             loss = float(J)
             if not isfinite(loss):
@@ -201,7 +228,7 @@ class PlainLoop:
                 keep = average if self.last is not None else 0.0  # the mean starts at the first theta it sees
                 self.averaged += (1.0 - keep) * (self.theta - self.averaged)
             total, seen = total + loss * len(x), seen + len(x)
-            self.last = x, y, w
+            self.last = rows
         self.why = _blown_up(total / seen, self.first_loss)
         if not np.isfinite(self.theta).all():
             self.why = "theta is not finite after the last batch"
@@ -210,6 +237,11 @@ class PlainLoop:
         kept = self.theta if self.averaged is None else self.averaged
         norm = float(np.sqrt(self.work.grad @ self.work.grad))
         return total / seen, norm, float(setting.objective.penalty(kept))
+
+    def _cut(self, rows: Rows) -> Data:
+        X, Y, weights = self.setting.data
+        x, y = (X[rows], Y[rows]) if isinstance(rows, slice) else (X.take(rows, 0), Y.take(rows, 0))
+        return x, y, None if weights is None else weights[rows]
 
     def _snapshot(self) -> tuple[Array, Array, RuleState]:
         weights = self.theta if self.averaged is None else self.averaged
@@ -237,7 +269,7 @@ class PlainLoop:
         """Test the loss after the last step."""
         if self.last is None:
             return None
-        return _look(self.setting, self.theta, self.state, self.last, self.first_loss)
+        return _look(self.setting, self.theta, self.state, self._cut(self.last), self.first_loss)
 
 
 # ---- an engine's own loop -----------------------------------------------------------------------------------------
@@ -317,6 +349,10 @@ class FusedLoop:
         if self.fused.first_loss is None:
             return None
         return _look(self.setting, *self.fused.now(), self._rows(), self.fused.first_loss)
+
+    def standing(self) -> Standing:
+        """Return copies of where the loop stands, at the end of an epoch."""
+        return self.fused.standing()
 
 
 # ---- what both say when it goes wrong -----------------------------------------------------------------------------

@@ -13,23 +13,26 @@ The inner loop is in stepping.py (or compiled, in an engine), the outer one is `
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 import numpy.typing as npt
 
 from glassnet import optimizers
-from glassnet.arrays import Array, Seed, check_count, read_only
+from glassnet.arrays import Array, Seed, check_count
 from glassnet.callbacks import Request, Watcher, start_all
 from glassnet.errors import fault
-from glassnet.history import COLUMNS, Columns, EpochRecord, History, Run
+from glassnet.history import COLUMNS, EpochRecord, Run
 from glassnet.layers import BatchNorm, Mode
 from glassnet.network import Network
 from glassnet.objective import Objective
 from glassnet.optimizers import Rule, RuleState
+from glassnet.recording import Table
+from glassnet.resuming import Resumed, contents, facts, find, resume_from
 from glassnet.sampling import Batches, Sampling, drawing
-from glassnet.schedules import Constant, as_schedule
+from glassnet.schedules import as_schedule
 from glassnet.stepping import Data, EpochLoop, Setting, Start, begin
 
 __all__ = ["Metric", "Prepared", "Probe", "Sampling", "prepare", "train"]
@@ -61,6 +64,7 @@ def train(
     rng: Seed = 0,
     engine: str | None = None,
     n_threads: int | None = None,
+    resume: str | Path | None = None,
 ) -> Run:
     """Train by mini-batches from theta (P,) on X (m, d), Y (m, k); no array that is passed in is changed.
 
@@ -81,6 +85,10 @@ def train(
     engine         "auto", "numpy" (the equations in NumPy) or "numba" (compiled); None takes the objective's
     n_threads      at most so many threads for large products (compiled engine); None: one for each core. The result
                    does not depend on it, to the last bit
+    resume         a folder that `Checkpoint` has written: go on from its newest whole checkpoint, to the same result as
+                   the run that was never stopped, bit for bit, in the same engine. `theta`, `state`, `rule_state` and
+                   `rng` are then those that were stored; all else must be as it was, but `epochs` may be larger. A
+                   folder without checkpoints is the start of the run where a `Checkpoint` of this call writes there
 
     Returns a `Run`. A loss that leaves the finite numbers ends it at once with status "diverged"; Ctrl-C ends it with
     status "stopped". Either way theta is the last good one (or the best one, with `EarlyStopping`).
@@ -99,7 +107,7 @@ def train(
         objective, theta, X, Y, optimizer=optimizer, epochs=epochs, batch_size=batch_size,
         sample_weight=sample_weight, validation=validation, metrics=metrics, callbacks=callbacks, sampling=sampling,
         drop_last=drop_last, average=average, state=state, rule_state=rule_state, rng=rng, engine=engine,
-        n_threads=n_threads,
+        n_threads=n_threads, resume=resume,
     )()  # fmt: skip
 
 
@@ -124,6 +132,7 @@ def prepare(
     rng: Seed = 0,
     engine: str | None = None,
     n_threads: int | None = None,
+    resume: str | Path | None = None,
 ) -> Prepared:
     """Check the arguments of `train`, and return the run that is still to be started."""
     objective = objective if engine is None else replace(objective, engine=engine)
@@ -147,9 +156,19 @@ def prepare(
     T = start.theta.dtype
     data = X, Y.astype(T, copy=False), None if weights is None else weights.astype(T, copy=False)
     schedule = as_schedule(rule.learning_rate)
+    watchers = start_all(callbacks, resumable=True)
     setting = Setting(objective, rule, schedule, data, batches, order, noise, epochs, average, n_threads)
     probe = Probe(objective, held_out or data, "" if held_out is None else "validation_", metrics or {})
-    return Prepared(setting, start, probe, start_all(callbacks))
+    found = find(resume, watchers)
+    if found is None and all(watcher.folder is None for watcher in watchers):
+        return Prepared(setting, start, probe, watchers)
+    said = facts(setting, start, held_out, list(metrics or {}))
+    if found is None:
+        return Prepared(setting, start, probe, watchers, said)
+    resumed = resume_from(found, setting, start, watchers, said)
+    if objective.engine == "auto":
+        setting = replace(setting, objective=replace(objective, engine=resumed.engine))
+    return Prepared(setting, resumed.start, probe, watchers, said, resumed)
 
 
 @dataclass(frozen=True)
@@ -160,6 +179,9 @@ class Prepared:
     start: Start
     probe: Probe
     watchers: tuple[Watcher, ...]
+    said: Mapping[str, str] = field(default_factory=dict)
+    """The arguments as texts, where the run is stored or resumed."""
+    resumed: Resumed | None = None
 
     def alongside(self, runs: int) -> Prepared:
         """Return the same run as one of so many that share what it costs to load an engine."""
@@ -167,7 +189,15 @@ class Prepared:
 
     def __call__(self, stop: Callable[[], bool] = lambda: False) -> Run:
         """Run it; `stop()` is asked between calls of the loop and ends the run as Ctrl-C does."""
-        return _run(begin(self.setting, self.start), self.setting, self.probe, self.watchers, stop)
+        loop = begin(self.setting, self.start)
+        table = Table(self.setting.batches, self.setting.schedule, self.start.rule_state.t, self.setting.epochs)
+        if (resumed := self.resumed) is not None:
+            if loop.engine != resumed.engine:
+                received = f"{loop.engine!r}, whose last digits are others"
+                raise fault("engine", f"{resumed.engine!r}, which ran the stored epochs", received)
+            loop.estimate = resumed.estimate
+            table.restore(resumed.table)
+        return _run(self, loop, table, stop)
 
 
 def _start(net: Network, theta: Array, state: Array | None, rule: Rule, rule_state: RuleState | None) -> Start:
@@ -200,77 +230,9 @@ def _check_batch_norm(net: Network, batches: Batches) -> None:
 # ---- the run ------------------------------------------------------------------------------------------------------
 
 
-class _Table:
-    """The history while it grows: what each call of the loop has finished, with the time by then."""
-
-    def __init__(self, setting: Setting, start: int, epochs: int) -> None:
-        self.setting, self.start, self.epochs = setting, start, epochs
-        self.done: list[Array] = []
-        self.factors: list[float] = []
-        self.ends: list[int] = [0]
-        self.seconds: list[float] = [0.0]
-        self.scores: dict[str, list[float]] = {}
-
-    def __len__(self) -> int:
-        return self.ends[-1]
-
-    def add(self, done: Array, rate_factor: float, seconds: float) -> None:
-        """Add epochs (n, 3): loss, gradient norm, penalty."""
-        if len(done):
-            self.done.append(done)
-            self.factors.append(rate_factor)
-            self.ends.append(len(self) + len(done))
-            self.seconds.append(seconds)
-
-    def record(self, theta: Array, state: Array, scores: Mapping[str, float]) -> EpochRecord:
-        """Return the last epoch as callbacks see it, and enter its scores."""
-        for name, score in scores.items():
-            self.scores.setdefault(name, []).append(score)
-        loss, norm, penalty = self.done[-1][-1].tolist()
-        updates = self.start + self.setting.batches.steps * len(self)
-        return EpochRecord(
-            epoch=len(self),
-            updates=updates,
-            loss=loss,
-            scores=scores,
-            learning_rate=self.setting.schedule(updates - 1) * self.factors[-1],
-            gradient_norm=norm,
-            seconds=self.seconds[-1],
-            theta=read_only(theta),
-            state=read_only(state),
-            epochs=self.epochs,
-            penalty=penalty,
-        )
-
-    def history(self) -> History:
-        """Return the columns; epochs that were run in one call share its time evenly.
-
-        An epoch whose scores were still to be measured when the run was interrupted is left out.
-        """
-        n = min(len(self), *(len(scores) for scores in self.scores.values())) if self.scores else len(self)
-        if not n:
-            return History()
-        epoch = np.arange(1, len(self) + 1)
-        loss, norm, penalty = np.concatenate(self.done).T.copy()
-        updates = self.start + self.setting.batches.steps * epoch
-        schedule = self.setting.schedule
-        if isinstance(schedule, Constant):
-            rates = np.full(len(self), schedule.rate)
-        else:
-            rates = np.array([schedule(t) for t in (updates - 1).tolist()])
-        columns = {"epoch": epoch, "updates": updates, "loss": loss, "penalty": penalty}
-        columns |= {name: np.array(scores) for name, scores in self.scores.items()}
-        columns["learning_rate"] = rates * np.repeat(self.factors, np.diff(self.ends))
-        columns["gradient_norm"] = norm
-        columns["seconds"] = np.interp(epoch, self.ends, self.seconds)
-        return History(Columns({name: column[:n] for name, column in columns.items()}))
-
-
-def _run(
-    loop: EpochLoop, setting: Setting, probe: Probe, watchers: tuple[Watcher, ...], stop: Callable[[], bool]
-) -> Run:
-    epochs = setting.epochs
-    clock, table = perf_counter(), _Table(setting, loop.updates, epochs)
+def _run(prepared: Prepared, loop: EpochLoop, table: Table, stop: Callable[[], bool]) -> Run:
+    setting, probe, watchers = prepared.setting, prepared.probe, prepared.watchers
+    epochs, clock = setting.epochs, perf_counter() - table.seconds[-1]
     alone = not watchers and not probe.measures  # nobody looks between the epochs: many may run at a time
     latest: tuple[Array, Array, RuleState | None]
     ending = Request("completed", "the one epoch was run" if epochs == 1 else f"all {epochs} epochs were run")
@@ -292,6 +254,10 @@ def _run(
                 if (request := _ask(watchers, record, loop)) is not None:
                     ending = request
                     break
+                for watcher in watchers:
+                    watcher.keep(
+                        len(table), lambda: contents(loop, setting, prepared.start, table, watchers, prepared.said)
+                    )
         if ending.stop != "diverged" and (trouble := loop.last_look()) is not None:
             ending = Request("diverged", f"after the last step {trouble}. {SLOWER}")
         # where a run ends diverged, theta after its last whole epoch may be the one whose loss has ended it

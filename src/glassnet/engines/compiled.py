@@ -23,7 +23,7 @@ from glassnet.arrays import Array
 from glassnet.engines import kernels, layer_kernels, program, tiles
 from glassnet.engines import tables as t
 from glassnet.engines.blas import gemm_address, large
-from glassnet.engines.contract import Fused, Job
+from glassnet.engines.contract import Fused, Job, Standing
 from glassnet.engines.epoch import loop
 from glassnet.engines.formulas import Unlike, first_line
 from glassnet.engines.notices import say_once
@@ -313,6 +313,25 @@ class FusedLoop:
         """Return the rows of the last batch of the epoch."""
         start = int(self.place[t.BATCH]) * self.batch or (self.job.rows - 1) // self.batch * self.batch
         return self.order[start : min(start + self.batch, self.job.rows)]
+
+    def standing(self) -> Standing:
+        """Return copies of where the loop stands, at the end of an epoch."""
+        average = None if self.job.average is None else self.average.copy()
+        return Standing(
+            self.theta.copy(), self.state.copy(), tuple(slot.copy() for slot in self.slots_), average,
+            self.snapshot(1), self.last_batch().copy(), float(self.facts[t.FIRST_LOSS]), self.updates, self.epochs,
+        )  # fmt: skip
+
+    def stand(self, standing: Standing) -> None:
+        """Go on from there; theta, state and slots have been given to `fuse`."""
+        if standing.average is not None:
+            self.average[:] = standing.average
+        self.place[t.LATEST] = 0
+        self.snapshots[:], self.states[:] = (self.average, standing.before[0]), (self.state, standing.before[1])
+        self.place[[t.UPDATES, t.ALL_EPOCHS]] = standing.updates, standing.epochs
+        self.facts[t.FIRST_LOSS] = standing.first_loss
+        start = (self.job.rows - 1) // self.batch * self.batch
+        self.order[start : start + len(standing.last_rows)] = standing.last_rows
 
 
 def _strided(array: Array) -> tuple[Array, tuple[int, int, int]]:

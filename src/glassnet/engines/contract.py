@@ -15,7 +15,7 @@ from glassnet.arrays import Array
 from glassnet.layers import Mode
 from glassnet.network import Network, Trace, Work
 
-__all__ = ["Engine", "Fused", "FusingEngine", "Job"]
+__all__ = ["Engine", "Fused", "FusingEngine", "Job", "Standing"]
 
 
 class Engine(Protocol):
@@ -67,6 +67,27 @@ class Job:
     """How many runs like this one are made together and share what it costs to load an engine."""
 
 
+@dataclass(frozen=True, eq=False)
+class Standing:
+    """Where a loop stands at the end of an epoch: all it needs to go on as if it had never stopped.
+
+    The generators are not in it: they are the caller's.
+    """
+
+    theta: Array
+    state: Array
+    slots: tuple[Array, ...]
+    average: Array | None
+    before: tuple[Array, Array]
+    """theta and state one epoch earlier: what a run that diverges in the next epoch falls back to."""
+    last_rows: Array
+    """The rows of the batch that was run last."""
+    first_loss: float
+    updates: int
+    """Steps taken in this run."""
+    epochs: int
+
+
 class Fused(Protocol):
     """A loop over whole epochs that stands at the end of one; it owns its theta."""
 
@@ -109,6 +130,12 @@ class Fused(Protocol):
 
     def last_batch(self) -> Array:
         """Return the rows of the batch that was run last."""
+
+    def standing(self) -> Standing:
+        """Return copies of where the loop stands, at the end of an epoch."""
+
+    def stand(self, standing: Standing) -> None:
+        """Go on from there: called before the first epoch, on a loop made with the standing's theta and slots."""
 
 
 class FusingEngine(Engine, Protocol):

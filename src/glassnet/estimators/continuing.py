@@ -6,8 +6,8 @@ best score; its rule begins anew. Where `random_state` is a number, each call dr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,9 +17,8 @@ from glassnet.arrays import Array
 from glassnet.callbacks import Request, Watcher
 from glassnet.history import EpochRecord
 from glassnet.optimizers import RuleState
-from glassnet.sampling import Draw
 
-__all__ = ["FRESH", "InverseScaling", "Memory", "NoImprovement", "Standing", "in_turn", "standing_of"]
+__all__ = ["FRESH", "InTurn", "InverseScaling", "Memory", "NoImprovement", "Standing", "standing_of"]
 
 
 class Memory(NamedTuple):
@@ -120,7 +119,24 @@ class NoImprovement:
             lambda: Request(theta=kept[0][0], state=kept[0][1]) if kept else None,
             lambda: self.patience + 1 - now[0].waited if self.monitor == "loss" else 1,
             hear,
+            _Noted(now, kept),
         )
+
+
+@dataclass(frozen=True, eq=False)
+class _Noted:
+    """The memory of `NoImprovement`: its standing and the best theta and state, each in a list of one."""
+
+    now: list[Standing]
+    kept: list[tuple[Array, Array]]
+
+    def stored(self) -> dict[str, object]:
+        return {"now": list(self.now[0]), "kept": [list(pair) for pair in self.kept]}
+
+    def restore(self, stored: Mapping[str, Any]) -> None:
+        best, waited, divided = stored["now"]
+        self.now[0] = Standing(float(best), int(waited), bool(divided))
+        self.kept[:] = [(theta, state) for theta, state in stored["kept"]]
 
 
 @dataclass(frozen=True)
@@ -148,12 +164,23 @@ class InverseScaling:
         return float(self.rate / (1 + self.seen + epoch * self.n_samples) ** self.power)
 
 
-def in_turn(random: np.random.RandomState, m: int) -> Draw:
-    """Return the sampling of scikit-learn: the order of the epoch before, shuffled once more by `random`."""
-    order = np.arange(m)
+@dataclass(frozen=True, eq=False)
+class InTurn:
+    """The sampling of scikit-learn: the order (m,) of the epoch before, shuffled once more by `random`."""
 
-    def draw(m: int, size: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
-        random.shuffle(order)
-        return order
+    random: np.random.RandomState = field(repr=False)
+    order: npt.NDArray[np.intp] = field(repr=False)
 
-    return draw
+    def __call__(self, m: int, size: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
+        """Return the rows of the next epoch in turn."""
+        self.random.shuffle(self.order)
+        return self.order
+
+    def stored(self) -> dict[str, object]:
+        """Return where it stands, for a run that is stopped and resumed."""
+        return {"order": self.order, "random": self.random.get_state(legacy=False)}
+
+    def restore(self, stored: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self.order[:] = stored["order"]
+        self.random.set_state(stored["random"])

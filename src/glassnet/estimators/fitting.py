@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import isfinite
 from typing import Any, NamedTuple
@@ -27,7 +27,7 @@ from glassnet.callbacks import TimeBudget
 from glassnet.engines.threads import limited_blas
 from glassnet.errors import GlassnetError, fault
 from glassnet.estimators import options
-from glassnet.estimators.continuing import FRESH, InverseScaling, Memory, NoImprovement, in_turn, standing_of
+from glassnet.estimators.continuing import FRESH, InTurn, InverseScaling, Memory, NoImprovement, standing_of
 from glassnet.estimators.lines import Lines
 from glassnet.estimators.uncertainty import keep_posterior
 from glassnet.estimators.watching import Measure, Watching, scorer_of, with_columns
@@ -146,8 +146,13 @@ def run_fit(model: Any, rows: Rows, users: tuple[object, ...] = ()) -> tuple[dic
         plan = _plan_solver(model, rows, users)
         with limited_blas(model.n_threads):
             return plan, solvers.minimize(**plan)
-    plan = plan_batches(model, rows, int(model.max_iter), users)
+    plan = plan_batches(model, rows, int(model.max_iter), users, resumable=_can_resume(model))
     return plan, training.train(**plan)
+
+
+def _can_resume(model: Any) -> bool:
+    """Whether a later process can make the same fit: from a seed, and not from weights that it does not have."""
+    return isinstance(model.random_state, int | np.integer) and not model.warm_start
 
 
 # ---- plans --------------------------------------------------------------------------------------------------------
@@ -162,7 +167,13 @@ def objective_of(model: Any, rows: Rows) -> Objective:
 
 
 def plan_batches(
-    model: Any, rows: Rows, epochs: int, users: tuple[object, ...] = (), *, going_on: bool = False
+    model: Any,
+    rows: Rows,
+    epochs: int,
+    users: tuple[object, ...] = (),
+    *,
+    going_on: bool = False,
+    resumable: bool = False,
 ) -> dict[str, Any]:
     """Return the arguments of `train` for so many epochs, for one run; `going_on` with the rule of the last one."""
     rows = _with_held_out(model, rows)
@@ -172,7 +183,8 @@ def plan_batches(
     last = model._optimizer if going_on and model._optimizer.kind == _rule_kind(model) else FRESH
     order: Sampling = "sequential"
     if model.shuffle:  # one batch needs no order
-        order = in_turn(model._random, len(rows.X)) if batch_size < len(rows.X) else "shuffle"
+        order = InTurn(model._random, np.arange(len(rows.X))) if batch_size < len(rows.X) else "shuffle"
+    ends, memory = [_patience(model)], order if isinstance(order, InTurn) else None
     return {
         "objective": objective,
         "theta": model.theta_,
@@ -184,7 +196,7 @@ def plan_batches(
         "sample_weight": rows.weights,
         "validation": rows.held_out,
         "metrics": _metrics(model, rows) if own_metric else {},
-        "callbacks": [_watching(model, [_patience(model)], users, _measure_scorer(model, rows))],
+        "callbacks": [_watching(model, ends, users, _measure_scorer(model, rows), memory, resumable)],
         "sampling": order,
         "state": model.state_,
         "rule_state": last.state,
@@ -215,11 +227,18 @@ def _plan_solver(model: Any, rows: Rows, users: tuple[object, ...]) -> dict[str,
     }
 
 
-def _watching(model: Any, ends: list[object], users: tuple[object, ...], measure: Measure | None) -> Watching:
+def _watching(
+    model: Any,
+    ends: Sequence[object],
+    users: tuple[object, ...],
+    measure: Measure | None,
+    order: InTurn | None = None,
+    resumable: bool = False,
+) -> Watching:
     own = [*ends, *([] if model.time_budget is None else [TimeBudget(float(model.time_budget))])]
     if model.verbose:
         own.append(Lines(_score_name(model)))
-    return Watching(own, (*(model.callbacks or ()), *users), measure)
+    return Watching(own, (*(model.callbacks or ()), *users), measure, order, resumable)
 
 
 def _patience(model: Any) -> NoImprovement:

@@ -75,7 +75,7 @@ def _check_callbacks(callbacks: Any) -> None:
         if hasattr(callback, "on_fit_task_end"):
             remedy = f"Call model.set_callbacks({type(callback).__name__}(...)), as in scikit-learn."
             raise type_fault("each callback", "one of glassnet's", repr(callback), remedy)
-    start_all(callbacks)
+    start_all(callbacks, resumable=True)
 
 
 def say_which_wins(model: Any, held_out: bool) -> None:

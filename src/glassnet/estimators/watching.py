@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from inspect import signature
 from typing import Any
 
@@ -16,7 +16,8 @@ import numpy as np
 from sklearn.metrics import check_scoring
 
 from glassnet.arrays import Array
-from glassnet.callbacks import Request, Watcher, start_all
+from glassnet.callbacks import Memory, Request, Watcher, recall, remembered, start_all
+from glassnet.errors import fault
 from glassnet.history import Columns, EpochRecord, History
 
 __all__ = ["Measure", "Watching", "as_fitted", "scorer_of", "with_columns"]
@@ -29,16 +30,30 @@ class Watching:
 
     `own` are the estimator's, `users` those of the caller, whose end needs no warning. After the run, `scores` holds a
     column for each measured number, and `ended_by_user` says who asked first.
+
+    `order`, where given, is what a run that is stopped and resumed must remember besides: where the rows come from.
+    Only with `resumable` may one of the callbacks store the run.
     """
 
-    def __init__(self, own: Sequence[object], users: Sequence[object] = (), measure: Measure | None = None) -> None:
+    def __init__(
+        self,
+        own: Sequence[object],
+        users: Sequence[object] = (),
+        measure: Measure | None = None,
+        order: Memory | None = None,
+        resumable: bool = False,
+    ) -> None:
         self.own, self.users, self.measure = tuple(own), tuple(users), measure
+        self.order, self.resumable = order, resumable
         self.scores: dict[str, list[float]] = {}
         self.ended_by_user = False
 
     def start(self) -> Watcher:
         """Return a watcher for one run."""
-        watchers = start_all([*self.own, *self.users])
+        watchers = start_all([*self.own, *self.users], resumable=self.resumable)
+        storing = [watcher for watcher in watchers if watcher.folder is not None]
+        if len(storing) > 1:
+            raise fault("callbacks", "made of one Checkpoint(folder) at most", len(storing))
         self.scores.clear()
         self.ended_by_user = False
 
@@ -68,7 +83,30 @@ class Watching:
             for watcher in watchers:
                 watcher.hear(losses)
 
-        return Watcher(after_epoch, at_end, patience, hear)
+        if not storing:
+            return Watcher(after_epoch, at_end, patience, hear)
+        memory, one = _Memories(watchers, self.scores, self.order), storing[0]
+        return Watcher(after_epoch, at_end, patience, hear, memory, one.keep, one.folder, one.resume)
+
+
+@dataclass(frozen=True, eq=False)
+class _Memories:
+    """What all the callbacks of a fit remember, the scores that were measured, and the order of the rows."""
+
+    watchers: Sequence[Watcher]
+    scores: dict[str, list[float]]
+    order: Memory | None
+
+    def stored(self) -> dict[str, object]:
+        scores = [[name, np.array(values, np.float64)] for name, values in self.scores.items()]  # in their order
+        order = None if self.order is None else self.order.stored()
+        return {"watchers": remembered(self.watchers), "scores": scores, "order": order}
+
+    def restore(self, stored: Mapping[str, Any]) -> None:
+        recall(stored["watchers"], self.watchers, "a checkpoint")
+        self.scores.update((name, values.tolist()) for name, values in stored["scores"])
+        if self.order is not None:
+            self.order.restore(stored["order"])
 
 
 def with_columns(history: History, scores: Mapping[str, Sequence[float]]) -> History:
