@@ -27,13 +27,13 @@ from glassnet.estimators.architecture import make_network
 from glassnet.estimators.options import is_full_batch
 from glassnet.network import Network
 
-__all__ = ["fit", "fit_and_write"]
+__all__ = ["fit", "fit_and_write", "split_rows"]
 
 
 def fit_and_write(config: FitConfig) -> int:
     """Do everything; return the exit code."""
     source = open_source(config.source, config.target, config.task)
-    part = _split(source, config)
+    part = split_rows(source, config)
     pipeline = make_model(source, config, part)
     with RunFolder.reserve(config.out, source.name) as folder:  # from here on the input is known to be right
         printing.print_source(source)
@@ -125,7 +125,7 @@ class _Split(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def _split(source: Source, config: FitConfig) -> _Split:
+def split_rows(source: Source, config: FitConfig) -> _Split:
     X, y = source.X, source.y
     if source.held_out is not None:
         return _Split(X, source.held_out[0], y, source.held_out[1], True)

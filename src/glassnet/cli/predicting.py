@@ -19,7 +19,7 @@ from glassnet.cli.sources import class_names
 from glassnet.errors import GlassnetError, fault
 from glassnet.persistence import atomic_write, load_pipeline
 
-__all__ = ["predict_and_write", "show_run"]
+__all__ = ["open_run", "predict_and_write", "show_run"]
 
 OTHER_TABLES = (".parquet", ".jsonl", ".ndjson", ".tsv", ".gz")
 """Endings that would promise another format than the one that is written."""
@@ -32,7 +32,7 @@ def predict_and_write(run: Path, file: Path, output: Path | None) -> None:
     """
     if output is not None:
         _check_output(output, file)
-    pipeline, about = _open(run)
+    pipeline, about = open_run(run)
     frame = tables.read_table(file)
     X = _features(pipeline, frame)
     result = predictions(pipeline, X, about["target"])
@@ -95,7 +95,7 @@ def _score(pipeline: Pipeline, y: pd.Series[Any], predicted: pd.Series[Any]) -> 
 
 def show_run(run: Path) -> None:
     """Print what a run was, its network, how it ended and its scores."""
-    pipeline, about = _open(run)
+    pipeline, about = open_run(run)
     path = run / "metrics.json"
     try:
         measured = Evaluation.from_json(_read_json(path))
@@ -113,7 +113,7 @@ def show_run(run: Path) -> None:
     say(f"report     {run / 'report.html'}")
 
 
-def _open(run: Path) -> tuple[Pipeline, dict[str, str]]:
+def open_run(run: Path) -> tuple[Pipeline, dict[str, str]]:
     """Return the pipeline of a run, and what `config.json` says of it: its target and its command."""
     if not (run / "model.skops").is_file():
         received = f"{run}, which {'has no model.skops' if run.is_dir() else 'is no folder'}"

@@ -126,7 +126,8 @@ def _too_fast(case: Case, course: Course) -> Iterator[Finding]:
         if _further(tried, course):
             yield _batch_too_small(case, course, tried)
             return
-    for factor in (0.1, 0.01):
+    wild = course.run.status == "diverged" or max(course.losses) > 10.0 * max(course.first, course.blind)
+    for factor in (0.01,) if wild else (0.1, 0.01):
         rate = _round(case.rate * factor)
         tried = _tried(case, [Change("rate", rate)], TRIAL_EPOCHS)
         if _further(tried, course):

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from glassnet.arrays import Array
+from glassnet.engines.threads import single_threaded_blas
 from glassnet.errors import type_fault
 from glassnet.estimators.consulting import case_of_estimator
 from glassnet.history import Run
@@ -103,14 +104,16 @@ def examine(case: Case) -> tuple[tuple[Finding, ...], tuple[float, ...], float]:
 
 def _looks(case: Case, blind: float, losses: list[float]) -> Iterator[Finding]:
     """Go through all looks in the order of causes; what cannot be trained is not trained."""
-    data = list(data_findings(case))
+    with single_threaded_blas():  # small products: more threads cost more than they give
+        data = list(data_findings(case))
     yield from data
     if any(one.code == "labels_constant" for one in data):
         return
     yield from pairing_findings(case)
     state = case.state
-    start = look(case, case.theta, state)
-    first = case.data_loss(case.theta, state, sampled(case))
+    with single_threaded_blas():
+        start = look(case, case.theta, state)
+        first = case.data_loss(case.theta, state, sampled(case))
     before = list(start_findings(case, start, first, blind))
     yield from before
     course = follow(case, first, blind)
