@@ -305,3 +305,13 @@ def test_the_task_can_be_asked_for(run: Run) -> None:
     assert (code, "R²" in out) == (0, True)
     assert "did you mean 'regression'?" in run("fit t.csv --task regresion")[2]
     assert "--task is for files" in run("fit iris --task regression")[2]
+
+
+@pytest.mark.parametrize("line", ["iris --solver lbfgs --hidden 5", "diabetes --solver lm --hidden 3"])
+def test_solvers_have_a_validation_curve(run: Run, tmp_path: Path, line: str) -> None:
+    code, _, _ = run(f"fit {line} --epochs 8 --out here")
+    assert code == 0
+    history = pd.read_csv(tmp_path / "here" / "history.csv")
+    assert list(history["epoch"]) == list(range(9))  # a solver's history begins with its start
+    assert np.isfinite(history["validation_loss"]).all()
+    assert history["validation_loss"].nunique() > 4

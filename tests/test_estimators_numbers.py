@@ -6,12 +6,16 @@ where batches are smaller than the data, because scikit-learn divides it by the 
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 from sklearn import neural_network
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, make_multilabel_classification
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import scale
 
 import glassnet
@@ -46,7 +50,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "lbfgs": {"solver": "lbfgs", "alpha": 0.7},
     "lbfgs, few evaluations": {"solver": "lbfgs", "alpha": 0.7, "max_fun": 9},
 }
-both_ways = pytest.mark.filterwarnings("default::sklearn.exceptions.ConvergenceWarning")
 
 
 def pair(data: str, **options: Any) -> tuple[Any, Any, Any, Any]:
@@ -59,6 +62,22 @@ def pair(data: str, **options: Any) -> tuple[Any, Any, Any, Any]:
         options["learning_rate_init"] = 0.02
     options["batch_size"] = min(options.get("batch_size", 200), len(X))
     return getattr(glassnet, name)(**options), getattr(neural_network, name)(**options), X, y
+
+
+def warned(call: Callable[..., Any], *data: Any) -> list[type[Warning]]:
+    """Return which warnings the call gave."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        call(*data)
+    return [entry.category for entry in caught]
+
+
+def fitted(one: Any, other: Any, *data: Any, method: str = "fit", **options: Any) -> tuple[Any, Any]:
+    """Fit both on the same data and return them. Each must have given the same warnings as the other."""
+    ours, theirs = (warned(partial(getattr(model, method), **options), *data) for model in (one, other))
+    assert ours == theirs
+    assert set(ours) <= {ConvergenceWarning}
+    return one, other
 
 
 def agree(one: Any, other: Any, tolerance: float = 1e-8) -> None:
@@ -78,39 +97,34 @@ def agree(one: Any, other: Any, tolerance: float = 1e-8) -> None:
         assert getattr(one, name) == (None if known is None else pytest.approx(known, rel=1e-7)), name
 
 
-@both_ways
 @pytest.mark.parametrize("setting", list(SETTINGS))
 @pytest.mark.parametrize("data", list(DATA))
 def test_fits(data: str, setting: str) -> None:
     one, other, X, y = pair(data, activation="tanh", **SETTINGS[setting])
-    agree(one.fit(X, y), other.fit(X, y))
+    agree(*fitted(one, other, X, y))
 
 
-@both_ways
 @pytest.mark.parametrize("activation", ["identity", "logistic", "relu"])
 @pytest.mark.parametrize("data", list(DATA))
 def test_activations(data: str, activation: str) -> None:
     one, other, X, y = pair(data, activation=activation, hidden_layer_sizes=(6, 5), **IN_BATCHES)
-    agree(one.fit(X, y), other.fit(X, y))
+    agree(*fitted(one, other, X, y))
 
 
-@both_ways
 @pytest.mark.parametrize("setting", ["adam", "adam, all rows", "sgd", "invscaling", "adaptive"])
 @pytest.mark.parametrize("data", list(DATA))
 def test_the_compiled_engine(data: str, setting: str) -> None:
     one, other, X, y = pair(data, **SETTINGS[setting])
-    agree(one.set_params(engine="numba").fit(X, y), other.fit(X, y))
+    agree(*fitted(one.set_params(engine="numba"), other, X, y))
 
 
-@both_ways
 @pytest.mark.parametrize("data", list(DATA))
 @pytest.mark.parametrize("setting", ["adam, all rows", "sgd, all rows", "lbfgs"])
 def test_weights_of_rows(data: str, setting: str) -> None:
     one, other, X, y = pair(data, **SETTINGS[setting])
-    agree(one.fit(X, y, WEIGHTS[: len(X)]), other.fit(X, y, WEIGHTS[: len(X)]))
+    agree(*fitted(one, other, X, y, WEIGHTS[: len(X)]))
 
 
-@both_ways
 @pytest.mark.parametrize("data", ["binary", "labels", "regression", "counts"])
 @pytest.mark.parametrize("setting", ["adam", "sgd, all rows", "adaptive"])
 @pytest.mark.parametrize("weighted", [False, True])
@@ -123,46 +137,40 @@ def test_early_stopping(data: str, setting: str, weighted: bool) -> None:
     batch = min(one.batch_size, round(0.8 * len(X)))
     weights = WEIGHTS[: len(X)] if weighted else None
     one.set_params(batch_size=batch), other.set_params(batch_size=batch)
-    agree(one.fit(X, y, weights), other.fit(X, y, weights))
+    agree(*fitted(one, other, X, y, weights))
 
 
-@both_ways
 @pytest.mark.parametrize("setting", ["adam", "sgd", "invscaling", "adaptive"])
 @pytest.mark.parametrize("data", list(DATA))
 def test_partial_fit(data: str, setting: str) -> None:
     """Calls with different numbers of rows, and one after a fit: rule, rate, patience and order all go on."""
     one, other, X, y = pair(data, **SETTINGS[setting])
-    for model in (one, other):
-        extra = {"classes": np.unique(y)} if data != "labels" and hasattr(model, "predict_proba") else {}
-        if data == "labels":
-            extra = {"classes": np.arange(Y_labels.shape[1])}
-        for rows in (100, 60, 130, 60, 60, 60, 60):
-            model.partial_fit(X[:rows], y[:rows], **extra)
+    extra = {"classes": np.unique(y)} if data != "labels" and hasattr(one, "predict_proba") else {}
+    if data == "labels":
+        extra = {"classes": np.arange(Y_labels.shape[1])}
+    for rows in (100, 60, 130, 60, 60, 60, 60):
+        fitted(one, other, X[:rows], y[:rows], method="partial_fit", **extra)
     agree(one, other)
-    for model in (one, other):
-        model.fit(X, y).partial_fit(X[:90], y[:90])
-    agree(one, other)
+    fitted(one, other, X, y)
+    agree(*fitted(one, other, X[:90], y[:90], method="partial_fit"))
 
 
-@both_ways
 @pytest.mark.parametrize("setting", ["adam", "sgd", "invscaling", "adaptive", "lbfgs"])
 @pytest.mark.parametrize("data", list(DATA))
 def test_warm_start(data: str, setting: str) -> None:
     one, other, X, y = pair(data, **SETTINGS[setting], warm_start=True)
     for number in range(4):
-        agree(one.set_params(max_iter=5 + number).fit(X, y), other.set_params(max_iter=5 + number).fit(X, y))
+        agree(*fitted(one.set_params(max_iter=5 + number), other.set_params(max_iter=5 + number), X, y))
 
 
-@both_ways
 def test_warm_start_with_early_stopping() -> None:
     """While scores rise the two agree. Where none is better, the best weights come back; scikit-learn's are not the
     best any more, because it has trained those very arrays.
     """
     one, other, X, y = pair("regression", max_iter=3, warm_start=True, early_stopping=True, alpha=0.0)
-    agree(one.fit(X, y), other.fit(X, y))
+    agree(*fitted(one, other, X, y))
     best = one.theta_.copy(), [W.copy() for W in other.coefs_]
-    for model in (one, other):
-        model.set_params(learning_rate_init=5.0, max_iter=2).fit(X, y)
+    for model in fitted(*(model.set_params(learning_rate_init=5.0, max_iter=2) for model in (one, other)), X, y):
         assert max(model.validation_scores_[3:]) < model.best_validation_score_
     np.testing.assert_array_equal(one.theta_, best[0])
     assert np.abs(other.coefs_[0] - best[1][0]).max() > 0.1
@@ -171,7 +179,7 @@ def test_warm_start_with_early_stopping() -> None:
 def test_predictions() -> None:
     for data in DATA:
         one, other, X, y = pair(data, max_iter=300, alpha=0.0, tol=0.05)
-        one.fit(X, y), other.fit(X, y)
+        fitted(one, other, X, y)
         np.testing.assert_allclose(one.score(X, y), other.score(X, y), rtol=1e-8)
         if hasattr(one, "predict_proba"):
             assert (one.predict(X) == other.predict(X)).all()
@@ -181,12 +189,11 @@ def test_predictions() -> None:
             np.testing.assert_allclose(one.predict(X), other.predict(X), rtol=1e-7)
 
 
-@both_ways
 def test_a_difference_would_be_seen() -> None:
     """The penalty of a batch is such a difference, and so is another seed."""
     one, other, X, y = pair("binary", alpha=0.5, batch_size=37)
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
-        agree(one.fit(X, y), other.fit(X, y))
+        agree(*fitted(one, other, X, y))
     one, other, X, y = pair("binary", **IN_BATCHES)
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
-        agree(one.set_params(random_state=6).fit(X, y), other.fit(X, y))
+        agree(*fitted(one.set_params(random_state=6), other, X, y))

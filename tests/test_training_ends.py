@@ -249,8 +249,10 @@ def test_batchnorm_statistics_are_carried_used_and_returned() -> None:
     assert run.history["validation_loss"][-1] == pytest.approx(expected, rel=1e-12)
 
 
-def test_batchnorm_goes_on_from_a_given_state() -> None:
-    options: dict[str, Any] = {"objective": NORMED, "optimizer": SGD(0.1), "sampling": "sequential"}
+@pytest.mark.parametrize("engine", ["numpy", "numba"])
+def test_batchnorm_goes_on_from_a_given_state(engine: str) -> None:
+    """The engine is named, since "auto" may take one for two epochs and the other one for five."""
+    options: dict[str, Any] = {"objective": NORMED, "optimizer": SGD(0.1), "sampling": "sequential", "engine": engine}
     whole = fit(NORMED.net.init(rng=0), epochs=5, **options)
     half = fit(NORMED.net.init(rng=0), epochs=2, **options)
     rest = fit(half.theta, state=half.state, epochs=3, **options)

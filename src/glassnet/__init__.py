@@ -23,8 +23,11 @@ from glassnet.solvers import minimize
 from glassnet.training import train
 
 if TYPE_CHECKING:
+    from glassnet import search
     from glassnet.estimators import Autoencoder, Ensemble, MLPClassifier, MLPRegressor
     from glassnet.insight.doctor import diagnose
+    from glassnet.insight.exercises import make_exercise
+    from glassnet.insight.explain import explain_step
     from glassnet.persistence import load, save
 
 __version__ = "0.1.0"
@@ -66,15 +69,18 @@ __all__ = [
     "check_gradient",
     "datasets",
     "diagnose",
+    "explain_step",
     "initializers",
     "laplace",
     "load",
     "losses",
+    "make_exercise",
     "minimize",
     "one_hot",
     "r2",
     "save",
     "schedules",
+    "search",
     "train",
     "train_many",
 ]
@@ -84,14 +90,19 @@ ON_FIRST_USE = {
     "Ensemble": "glassnet.estimators",
     "MLPClassifier": "glassnet.estimators",
     "MLPRegressor": "glassnet.estimators",
+    "explain_step": "glassnet.insight.explain",
     "diagnose": "glassnet.insight.doctor",
     "load": "glassnet.persistence",
+    "make_exercise": "glassnet.insight.exercises",
     "save": "glassnet.persistence",
 }
+MODULES_ON_FIRST_USE = ("search",)
 
 
 def __getattr__(name: str) -> Any:
     """Import what needs more than NumPy when it is first asked for."""
+    if name in MODULES_ON_FIRST_USE:
+        return import_module(f"glassnet.{name}")
     if name not in ON_FIRST_USE:
         raise AttributeError(f"module 'glassnet' has no attribute {name!r}")
     return getattr(import_module(ON_FIRST_USE[name]), name)

@@ -100,7 +100,7 @@ ActivationLike = str | Activation | tuple[Value, Derivative] | Mapping[str, obje
 
 def step(z: Array) -> Array:
     """[z > 0]: 1 where z > 0 and 0 elsewhere, in the dtype of z."""
-    return np.asarray((z > 0) * np.asarray(z).dtype.type(1))
+    return np.asarray(z > 0).astype(np.asarray(z).dtype)
 
 
 def identity(z: Array) -> Array:

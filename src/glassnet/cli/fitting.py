@@ -24,7 +24,6 @@ from glassnet.cli.run_folder import RunFolder
 from glassnet.cli.sources import Source, open_source
 from glassnet.errors import GlassnetError, fault
 from glassnet.estimators.architecture import make_network
-from glassnet.estimators.options import is_full_batch
 from glassnet.network import Network
 
 __all__ = ["fit", "fit_and_write", "split_rows"]
@@ -80,11 +79,11 @@ def _prepared(pipeline: Pipeline, part: _Split) -> Array:
 def _watched(pipeline: Pipeline, part: _Split) -> dict[str, Array]:
     """Return the held-out rows whose score is shown during training; it decides nothing.
 
-    None where there are none, where the solver takes no batches, and where training rows are set aside to decide.
+    None where there are none, and where training rows are set aside to decide.
     """
     last = pipeline[-1]
     network = getattr(last, "regressor", last)
-    if not part.is_held_out or is_full_batch(network) or network.early_stopping:
+    if not part.is_held_out or network.early_stopping:
         return {}
     known = np.isin(part.y_test, part.y) if network is last and part.y.ndim == 1 else slice(None)
     X_val, y_val = pipeline[:-1].transform(part.X_test[known]), part.y_test[known]

@@ -37,8 +37,12 @@ class Speed:
 
 NUMPY = Speed(9 * MICRO, 9 * MICRO, 6 * MICRO, 1 / 35e9, 2.5e-9, 1.5e-9)
 COMPILED = Speed(0.1 * MICRO, 0.15 * MICRO, 0.0, 1 / 55e9, 0.8e-9, 0.4e-9, run=450 * MICRO)
-LOADING = 0.5
-"""Seconds to import Numba and SciPy's BLAS, and to fetch compiled code from the disk."""
+LOADING = 0.05
+"""Seconds of a run's share in loading: importing Numba and SciPy's BLAS, and fetching compiled code from the disk.
+
+It takes half a second, but once for all fits of a process, and most processes fit more than once. It counts whether all
+is loaded already or not, so that the same call takes the same engine, and gives the same bits, whatever ran before it.
+"""
 COMPILING = 8.0
 """Seconds to compile the loop and the kernels of a run."""
 
@@ -64,10 +68,9 @@ def estimate(job: Job) -> Estimate:
     """Return what both engines are expected to take for the run."""
     if find_spec("numba") is None:
         return Estimate(_seconds(job, NUMPY), float("inf"), " (not installed)")
-    loaded = "glassnet.engines.compiled" in sys.modules
-    start = 0.0 if loaded else LOADING if is_kept() else COMPILING
-    note = {0.0: "", LOADING: " (loading it included)", COMPILING: " (compiling it included)"}[start]
-    return Estimate(_seconds(job, NUMPY), start / job.alongside + _seconds(job, COMPILED), note)
+    compiled = "glassnet.engines.compiled" in sys.modules or is_kept()
+    start, what = (LOADING, "its share in loading") if compiled else (COMPILING, "compiling it")
+    return Estimate(_seconds(job, NUMPY), start / job.alongside + _seconds(job, COMPILED), f" ({what} included)")
 
 
 def _seconds(job: Job, speed: Speed) -> float:

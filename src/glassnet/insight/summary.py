@@ -14,7 +14,7 @@ from glassnet.layers import BatchNorm, Dropout, Layer, LayerNorm
 from glassnet.network import PREDICT, Network, Trace
 from glassnet.objective import Objective
 
-__all__ = ["LayerRow", "LayerStatistics", "TargetRow", "layer_statistics", "layer_table", "target_table"]
+__all__ = ["LayerRow", "LayerStatistics", "TargetRow", "deltas", "layer_statistics", "layer_table", "target_table"]
 
 BINS = 30
 
@@ -132,21 +132,21 @@ def layer_statistics(
         raise fault("X", f"(m, {net.n_inputs})", rows.shape)
     trace = net.trace(theta, rows, state, PREDICT)
     gradients = net.split(objective.evaluate(theta, rows, targets, None, state, PREDICT)[1])
-    deltas = _deltas(net, trace, objective.delta(trace, targets, None))
+    of_layers = deltas(net, trace, objective.delta(trace, targets, None))
     return tuple(
-        _statistics(l, layer, trace.z[l], trace.a[l], deltas[l - 1], gradients[l - 1].get("W"))
+        _statistics(l, layer, trace.z[l], trace.a[l], of_layers[l - 1], gradients[l - 1].get("W"))
         for l, layer in enumerate(net.layers, 1)
     )
 
 
-def _deltas(net: Network, trace: Trace, dZ: Array) -> list[Array]:
-    """Return dJ/dz of the layers 1 ... L, walking back from the last one as the reference engine does."""
-    deltas, unused = [dZ], net.split(np.empty(net.n_parameters, dZ.dtype))
+def deltas(net: Network, trace: Trace, dZ: Array) -> list[Array]:
+    """Return dJ/dz of the layers 1 ... L, from that of the last, `dZ`: walking back as the reference engine does."""
+    found, unused = [dZ], net.split(np.empty(net.n_parameters, dZ.dtype))
     for l in range(len(net.layers), 1, -1):
         p, cache, A = trace.parameters[l - 1], trace.caches[l - 1], trace.a[l - 1]
-        dA = net.layers[l - 1].backward(p, A, cache, deltas[-1], unused[l - 1])
-        deltas.append(net.layers[l - 2].function.pullback(trace.z[l - 1], A, dA))
-    return deltas[::-1]
+        dA = net.layers[l - 1].backward(p, A, cache, found[-1], unused[l - 1])
+        found.append(net.layers[l - 2].function.pullback(trace.z[l - 1], A, dA))
+    return found[::-1]
 
 
 def _statistics(l: int, layer: Layer, z: Array, a: Array, delta: Array, dW: Array | None) -> LayerStatistics:

@@ -1,0 +1,262 @@
+"""The deep BSDE method: the mismatch at the end of the recursion, and its gradient by hand.
+
+Along a path X_0 ... X_N with increments dW_n the solution obeys, up to the time step,
+
+    u_{n+1} = u_n - f(t_n, X_n, u_n, z_n) dt + z_n . dW_n,        z_n = sigma^T grad u(t_n, X_n)
+
+The unknowns are u_0, z_0, and for n = 1 ... N-1 a network z_n = net_n(X_n) / d. They are right when u_N = g(X_N) on all
+paths, so the loss is L = mean l(u_N - g(X_N)), l(e) = e^2, continued linearly beyond |e| = 50. With v_n = dL/du_n:
+
+    v_N = l'(e) / m,      v_n = v_{n+1} (1 - dt df/du),      dL/dz_n = v_{n+1} (dW_n - dt df/dz)
+
+and each network's own backpropagation does the rest: given X, the networks know nothing of each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from glassnet import activations
+from glassnet.activations import Activation
+from glassnet.arrays import Array
+from glassnet.engines import get_engine
+from glassnet.layers import BatchNorm, Dense, Layer, Mode, Noise
+from glassnet.layout import Layout
+from glassnet.network import Network
+from glassnet.pde.equations import Equation
+from glassnet.pde.paths import Paths
+
+__all__ = ["Networks", "Norm", "Reference", "Unknowns", "mismatch", "recursion", "subnetwork", "value_and_grad"]
+
+CLIP = 50.0
+"""Mismatches beyond it count linearly."""
+NORM = BatchNorm(momentum=0.99, eps=1e-6)
+
+
+# ---- the networks --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Norm:
+    """Batch normalisation, then an activation; scales start in U(0.1, 0.5), shifts in N(0, 0.1^2)."""
+
+    activation: str = "identity"
+
+    @cached_property
+    def function(self) -> Activation:
+        """The activation."""
+        return activations.get(self.activation)
+
+    def n_outputs(self, n_inputs: int) -> int:
+        """Return `n_inputs`."""
+        return n_inputs
+
+    def parameters(self, n_inputs: int) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of gamma and beta."""
+        return NORM.parameters(n_inputs)
+
+    def statistics(self, n_inputs: int) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the running mean and variance."""
+        return NORM.statistics(n_inputs)
+
+    def init(self, rng: np.random.Generator, n_inputs: int) -> dict[str, Array]:
+        """Draw gamma and beta."""
+        return {"gamma": rng.uniform(0.1, 0.5, n_inputs), "beta": rng.normal(0.0, 0.1, n_inputs)}
+
+    def forward(self, p: Any, stats: Any, A: Array, mode: Mode) -> tuple[Array, tuple[Any, ...]]:
+        """Z = gamma (A - mean) / sqrt(var + eps) + beta."""
+        return NORM.forward(p, stats, A, mode)
+
+    def backward(
+        self, p: Any, A: Array, cache: tuple[Any, ...], dZ: Array, grads: Any, *, wants_dA: bool = True
+    ) -> Array:
+        """Return dL/dA, and the gradients of gamma and beta in `grads`."""
+        return NORM.backward(p, A, cache, dZ, grads, wants_dA=wants_dA)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the JSON form."""
+        return {"layer": "Norm", "activation": self.activation}
+
+
+def subnetwork(n_inputs: int, n_outputs: int, hidden: tuple[int, ...]) -> Network:
+    """Return the network of one time step: normalised input, hidden ReLU layers without biases, normalised output.
+
+    >>> subnetwork(100, 100, (110, 110)).n_parameters
+    34940
+    """
+    stack: list[Layer] = [Norm()]
+    for units in hidden:
+        stack += [Dense(units, bias=False, weight_init="glorot_uniform"), Norm("relu")]
+    return Network(n_inputs, [*stack, Dense(n_outputs, bias=False, weight_init="glorot_uniform"), Norm()])
+
+
+@dataclass(frozen=True)
+class Unknowns:
+    """What is learned: u0, z0 and N - 1 networks, stacked, in one vector theta (P,); (K, P) for K seeds.
+
+    >>> from glassnet.pde.catalogue import get
+    >>> unknowns = Unknowns(get("hjb", dim=2, steps=4))
+    >>> {name: view.shape for name, view in unknowns.layout.views(unknowns.init(np.random.default_rng(0))).items()}
+    {'u0': (), 'z0': (2,), 'networks': (3, 248)}
+    """
+
+    equation: Equation
+    hidden: tuple[int, ...] = field(default=(), kw_only=True)
+    """Units of the hidden layers; empty: two of d + 10."""
+
+    @cached_property
+    def net(self) -> Network:
+        """The network of one time step."""
+        d = self.equation.dim
+        return subnetwork(d, d, self.hidden or (d + 10, d + 10))
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Where the unknowns live in theta."""
+        d, N = self.equation.dim, self.equation.steps
+        return Layout((("u0", ()), ("z0", (d,)), ("networks", (N - 1, self.net.n_parameters))))
+
+    def init(self, rng: np.random.Generator, dtype: npt.DTypeLike = np.float64) -> Array:
+        """Draw a start theta (P,): u0 in the equation's range, z0 in U(-0.1, 0.1), then the networks in turn."""
+        d, N = self.equation.dim, self.equation.steps
+        start: dict[str, Array | float] = {"u0": rng.uniform(*self.equation.u_start), "z0": rng.uniform(-0.1, 0.1, d)}
+        nets = [self.net.init(rng) for _ in range(N - 1)]
+        return self.layout.pack(start | {"networks": np.reshape(nets, (N - 1, self.net.n_parameters))}, dtype)
+
+    def init_state(self, seeds: int, dtype: npt.DTypeLike = np.float64) -> Array:
+        """Return the running statistics (K, N-1, Q) before training."""
+        state = self.net.init_state(dtype)
+        return np.tile(state, (seeds, self.equation.steps - 1, 1))
+
+
+class Networks(Protocol):
+    """What carries X through all networks, and the gradient back: in NumPy, or compiled."""
+
+    def forward(self, theta: Array, state: Array, paths: Paths, z: Array, q: Array, training: bool) -> None:
+        """Write z_n (N, m, d) and q_n = z_n . dW_n (N, m) for n >= 1; in training, bring `state` up to date."""
+
+    def backward(self, paths: Paths, v: Array, slopes: Array) -> Array:
+        """Return dL/d networks (K, N-1, Pnet) for v_{n+1} (N, m) and df/dz (N, m, d), where dL/dz is as above."""
+
+
+class Reference:
+    """The networks in NumPy: one call of the reference engine for the stack of all seeds and times."""
+
+    def __init__(self, unknowns: Unknowns, seeds: int) -> None:
+        self.unknowns, self.seeds = unknowns, seeds
+        self.engine = get_engine("numpy")
+        self.trace: Any = None
+
+    def forward(self, theta: Array, state: Array, paths: Paths, z: Array, q: Array, training: bool) -> None:
+        """Write z and q."""
+        networks = self.unknowns.layout.views(theta)["networks"]
+        X = self._by_network(paths.X[1:-1])
+        noise: Noise | None = None
+        self.trace = self.engine.forward(self.unknowns.net, networks, X, state, Mode(training, noise))
+        d = self.unknowns.equation.dim
+        z[1:] = np.moveaxis(self.trace.output, 0, 1).reshape(z[1:].shape) / d
+        np.einsum("nmd,nmd->nm", z[1:], paths.dW[1:], out=q[1:])
+        if training:
+            state[...] = self.trace.state
+
+    def backward(self, paths: Paths, v: Array, slopes: Array) -> Array:
+        """Return the gradients."""
+        equation = self.unknowns.equation
+        dz = v[1:, :, None] * (paths.dW[1:] - equation.dt * slopes[1:])
+        return self.engine.backward(self.unknowns.net, self.trace, self._by_network(dz / equation.dim))
+
+    def _by_network(self, a: Array) -> Array:
+        """(N-1, K B, d) -> (K, N-1, B, d)."""
+        return np.moveaxis(a.reshape(len(a), self.seeds, -1, a.shape[-1]), 1, 0).astype(a.dtype)
+
+
+# ---- the recursion -------------------------------------------------------------------------------------------------
+
+
+def mismatch(e: Array) -> tuple[Array, Array]:
+    """Return l(e) and l'(e): e^2, continued linearly beyond |e| = 50.
+
+    >>> mismatch(np.array([-3.0, 60.0]))
+    (array([   9., 3500.]), array([ -6., 100.]))
+    """
+    inside = np.clip(e, -CLIP, CLIP)
+    return inside * (2.0 * e - inside), 2.0 * inside
+
+
+def recursion(equation: Equation, u0: Array, z: Array, q: Array, X: Array) -> Array:
+    """Return u (N+1, m), u_{n+1} = u_n - f dt + q_n, from u_0 (m,), z (N, m, d), q = z . dW (N, m) and X."""
+    u = np.empty((len(q) + 1, q.shape[1]), q.dtype)
+    u[0] = u0
+    f, dt, t = equation.f, equation.dt, equation.times
+    if f is None:
+        np.cumsum(q, axis=0, out=u[1:])
+        u[1:] += u0
+        return u
+    for n in range(len(q)):
+        u[n + 1] = u[n] - dt * np.asarray(f(float(t[n]), X[n], u[n], z[n])) + q[n]
+    return u
+
+
+def pullback(equation: Equation, u: Array, z: Array, X: Array, end: Array, slopes: Array) -> Array:
+    """Return v (N+1, m) from v_N = `end`, and write df/dz (N, m, d) into `slopes`."""
+    v = np.empty_like(u)
+    v[-1] = end
+    df_du, df_dz, dt, t = equation.df_du, equation.df_dz, equation.dt, equation.times
+    if df_du is None or df_dz is None:  # f = 0: `complete` has filled in whatever else was missing
+        slopes[...] = 0.0
+        v[:-1] = end
+        return v
+    for n in range(len(z) - 1, -1, -1):
+        slopes[n] = df_dz(float(t[n]), X[n], u[n], z[n])
+        v[n] = v[n + 1] * (1.0 - dt * np.asarray(df_du(float(t[n]), X[n], u[n], z[n])))
+    return v
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one batch gives: the losses (K,), the gradients of u0 and z0 (K, 1 + d), and those of the networks."""
+
+    losses: Array
+    first: Array
+    networks: Array
+
+
+def value_and_grad(
+    unknowns: Unknowns,
+    networks: Networks,
+    theta: Array,
+    state: Array,
+    paths: Paths,
+    memory: dict[str, Array] | None = None,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> Step:
+    """Return loss and gradient of each seed on its own rows: theta (K, P), state (K, N-1, Q), paths of K B rows.
+
+    `meanwhile` is called between the networks' forward and backward passes, when a second core has nothing to do.
+    """
+    equation, K = unknowns.equation, len(theta)
+    N, m, d = paths.dW.shape
+    B = m // K
+    memory = {} if memory is None else memory
+    for name, shape in (("z", (N, m, d)), ("q", (N, m)), ("slopes", (N, m, d))):
+        if name not in memory:
+            memory[name] = np.empty(shape, theta.dtype)
+    z, q, slopes = memory["z"], memory["q"], memory["slopes"]
+    networks.forward(theta, state, paths, z, q, True)
+    meanwhile()
+    z[0] = np.repeat(theta[:, 1 : 1 + d], B, axis=0)
+    np.einsum("md,md->m", z[0], paths.dW[0], out=q[0])
+    u = recursion(equation, np.repeat(theta[:, 0], B), z, q, paths.X)
+    loss, slope = mismatch(u[-1] - np.asarray(equation.g(paths.X[-1]), theta.dtype))
+    v = pullback(equation, u, z, paths.X, slope / B, slopes)
+    first = np.empty((K, 1 + d), theta.dtype)
+    first[:, 0] = v[0].reshape(K, B).sum(axis=1)
+    dz0 = v[1][:, None] * (paths.dW[0] - equation.dt * slopes[0])
+    first[:, 1:] = dz0.reshape(K, B, d).sum(axis=1)
+    return Step(loss.reshape(K, B).mean(axis=1), first, networks.backward(paths, v[1:], slopes))
