@@ -125,6 +125,7 @@ class _Split(NamedTuple):
 
 
 def split_rows(source: Source, config: FitConfig) -> _Split:
+    """Return the rows to train on and those held out, as the seed of the arguments draws them."""
     X, y = source.X, source.y
     if source.held_out is not None:
         return _Split(X, source.held_out[0], y, source.held_out[1], True)

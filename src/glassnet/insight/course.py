@@ -78,9 +78,12 @@ def follow(case: Case, first: float, blind: float) -> Course:
     return Course(run, tuple(losses.tolist()), first, last, blind, look(case, run.theta, run.state), moved)
 
 
-def course_findings(case: Case, course: Course, start: Look) -> Iterator[Finding]:
-    """Return the findings on how the loss went, the cause first; experiments are made only where it hardly fell."""
-    penalised = _penalty(case, course, start)
+def course_findings(case: Case, course: Course, start: Look, stuck: bool = False) -> Iterator[Finding]:
+    """Return the findings on how the loss went, the cause first; experiments are made only where it hardly fell.
+
+    `stuck`: the start alone explains why the data have no gradient, so that the penalty's says nothing.
+    """
+    penalised = None if stuck else _penalty(case, course, start)
     if penalised is not None:
         yield penalised
         return
