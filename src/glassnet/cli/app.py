@@ -218,6 +218,27 @@ def show(run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder tha
 
 
 @app.command()
+def doctor(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder that `glassnet fit` wrote.")],
+    data: Annotated[
+        str | None, typer.Option(metavar="NAME|FILE", help="The data of the run. [default: where they were]")
+    ] = None,
+    try_remedies: Annotated[
+        bool, typer.Option("--try", help="Try the remedies on copies and show both curves.")
+    ] = False,
+) -> None:
+    """Say why a network does not learn: the cause first, the evidence in numbers, and what to change.
+
+    Example: glassnet doctor runs/houses --try
+
+    Exit code 0 for a healthy run, 1 where something was found.
+    """
+    from glassnet.cli.consulting import consult
+
+    raise typer.Exit(consult(run, data, try_remedies))
+
+
+@app.command()
 def gallery(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One experiment; left out: list them.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Run all experiments into one page.")] = False,

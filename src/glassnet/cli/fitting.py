@@ -27,6 +27,7 @@ from glassnet.estimators.architecture import make_network
 from glassnet.network import Network
 
 __all__ = ["SplitRows", "fit", "fit_and_write", "make_model", "split_rows"]
+__all__ = ["fit", "fit_and_write", "split_rows"]
 
 
 def fit_and_write(config: FitConfig) -> int:
@@ -128,6 +129,10 @@ class SplitRows(NamedTuple):
 
 def split_rows(source: Source, config: FitConfig) -> SplitRows:
     """Hold rows out: the data set's own test part, or a share of the rows, with equal shares of classes if possible."""
+
+
+def split_rows(source: Source, config: FitConfig) -> _Split:
+    """Return the rows to train on and those held out, as the seed of the arguments draws them."""
     X, y = source.X, source.y
     if source.held_out is not None:
         return SplitRows(X, source.held_out[0], y, source.held_out[1], True)

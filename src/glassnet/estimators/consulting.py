@@ -14,6 +14,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.neural_network import MLPClassifier as TheirClassifier
 from sklearn.neural_network import MLPRegressor as TheirRegressor
 from sklearn.pipeline import Pipeline
+from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted
 
 from glassnet.arrays import Array
@@ -22,9 +23,8 @@ from glassnet.estimators import fitting, options
 from glassnet.estimators.base import MLP
 from glassnet.estimators.continuing import FRESH
 from glassnet.estimators.mlp import MLPClassifier, MLPRegressor
-from glassnet.history import Columns, History
 from glassnet.insight.admission import check_numbers, check_targets
-from glassnet.insight.patient import Case, Dialect
+from glassnet.insight.patient import Case, Dialect, epochs_of
 
 __all__ = ["case_of_estimator"]
 
@@ -50,7 +50,7 @@ def case_of_estimator(model: Any, X: Any, y: Any, validation: Sequence[Any] | No
             raise type_fault("estimator_or_run", expected, type(model).__name__)
     names = tuple(map(str, X.columns)) if hasattr(X, "columns") else ()
     rows = check_numbers(X, names)
-    _check_known(model, rows)
+    _check_known(model, rows, targets)
     return _case(model, rows, targets, names, prefix, validation)
 
 
@@ -90,9 +90,26 @@ def _translated(model: Any) -> MLP:
     return ours
 
 
-def _check_known(model: MLP, X: Array) -> None:
-    if hasattr(model, "network_") and model.network_.n_inputs != X.shape[1]:
-        raise fault("X", f"(m, {model.network_.n_inputs}), as the model was fitted to", X.shape)
+def _check_known(model: MLP, X: Array, y: Array) -> None:
+    """Raise GlassnetError for numbers given to a classifier, and for what a fitted model was not fitted to."""
+    is_classifier = isinstance(model, MLPClassifier)
+    if is_classifier and type_of_target(y).startswith("continuous"):
+        example = f"numbers such as {float(y.ravel()[(y.ravel() % 1 != 0).argmax()]):.3g}"
+        raise fault("y", f"class labels for {type(model).__name__}", example, "MLPRegressor predicts numbers.")
+    if not hasattr(model, "network_"):
+        return
+    net, known = model.network_, getattr(model, "classes_", None)
+    if net.n_inputs != X.shape[1]:
+        raise fault("X", f"(m, {net.n_inputs}), as the model was fitted to", X.shape)
+    if is_classifier and known is not None and y.ndim == 1 and len(other := np.setdiff1d(y, known)):
+        expected = f"one of the {len(known)} classes that the model was fitted to ({_listed(known)})"
+        raise fault("every label of y", expected, _listed(other))
+    if not is_classifier and y.size // len(y) != net.n_outputs:
+        raise fault("y", f"(m, {net.n_outputs}), as the model was fitted to", y.shape)
+
+
+def _listed(labels: Array) -> str:
+    return ", ".join(repr(one) for one in labels[:5].tolist()) + ", ..." * (len(labels) > 5)
 
 
 def _case(model: MLP, X: Array, y: Array, names: tuple[str, ...], prefix: str, validation: Any) -> Case:
@@ -126,15 +143,8 @@ def _case(model: MLP, X: Array, y: Array, names: tuple[str, ...], prefix: str, v
         dialect=Dialect(type(model).__name__, prefix, isinstance(fresh.solver, str)),
         fitted=model.theta_ if fitted else None,
         fitted_state=model.state_ if fitted else None,
-        history=_epochs(history),
+        history=None if history is None else epochs_of(history),
         status=getattr(model, "status_", ""),
         held_out=None if rows.held_out is None else (rows.held_out[0], rows.held_out[1]),
         stops_early=bool(fresh.early_stopping),
     )
-
-
-def _epochs(history: History | None) -> History | None:
-    """Return the history without the row before the first iteration, which solvers have."""
-    if history is None or not len(history) or history["epoch"][0] > 0:
-        return history
-    return History(Columns({name: history[name][1:] for name in history.columns}))

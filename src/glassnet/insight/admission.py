@@ -13,7 +13,7 @@ from glassnet.arrays import Array
 from glassnet.errors import GlassnetError, fault, type_fault
 from glassnet.history import Run
 from glassnet.insight.findings import Finding, Remedy
-from glassnet.insight.patient import Case
+from glassnet.insight.patient import Case, epochs_of
 from glassnet.insight.remedies import with_rate
 from glassnet.objective import Objective
 
@@ -74,14 +74,18 @@ def check_numbers(X: npt.ArrayLike, names: Sequence[str] = ()) -> Array:
 def check_targets(y: npt.ArrayLike) -> Array:
     """Return targets as an array; raises Refused where some are missing."""
     targets = np.asarray(y)
-    if targets.dtype.kind == "f" and not np.isfinite(targets).all():
+    bad = np.zeros(targets.shape, bool)
+    if targets.dtype.kind == "f":
         bad = ~np.isfinite(targets)
+    elif targets.dtype.kind == "O":  # text with gaps, as a table has it
+        bad = np.frompyfunc(lambda value: value is None or value != value, 1, 1)(targets).astype(bool)
+    if bad.any():
         raise Refused(
             Finding(
                 "labels_missing", "y", "error", {"targets that are NaN or infinite": float(bad.sum())},
                 "Some targets are NaN or infinite, and so is every loss that sees one. "
                 "Leave their rows out: a target must not be guessed.",
-                Remedy({}, "known = np.isfinite(y); X, y = X[known], y[known]"),
+                Remedy({}, "known = ~pd.isna(y); X, y = X[known], y[known]  # pd.isna takes numbers and text"),
             )
         )  # fmt: skip
     return targets
@@ -118,7 +122,8 @@ def case_of_training(
         objective, theta, rows, targets.astype(theta.dtype), rule, min(batch_size, len(rows)), epochs, weights,
         given.get("state"), drop_last=bool(given.get("drop_last", False)) and batch_size <= len(rows),
         fitted=None if run is None else run.theta, fitted_state=None if run is None else run.state,
-        history=None if run is None else run.history, status="" if run is None else run.status, held_out=held_out,
+        history=None if run is None else epochs_of(run.history), status="" if run is None else run.status,
+        held_out=held_out,
     )  # fmt: skip
 
 

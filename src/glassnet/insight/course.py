@@ -78,9 +78,12 @@ def follow(case: Case, first: float, blind: float) -> Course:
     return Course(run, tuple(losses.tolist()), first, last, blind, look(case, run.theta, run.state), moved)
 
 
-def course_findings(case: Case, course: Course, start: Look) -> Iterator[Finding]:
-    """Return the findings on how the loss went, the cause first; experiments are made only where it hardly fell."""
-    penalised = _penalty(case, course, start)
+def course_findings(case: Case, course: Course, start: Look, stuck: bool = False) -> Iterator[Finding]:
+    """Return the findings on how the loss went, the cause first; experiments are made only where it hardly fell.
+
+    `stuck`: the start alone explains why the data have no gradient, so that the penalty's says nothing.
+    """
+    penalised = None if stuck else _penalty(case, course, start)
     if penalised is not None:
         yield penalised
         return
@@ -126,7 +129,8 @@ def _too_fast(case: Case, course: Course) -> Iterator[Finding]:
         if _further(tried, course):
             yield _batch_too_small(case, course, tried)
             return
-    for factor in (0.1, 0.01):
+    wild = course.run.status == "diverged" or max(course.losses) > 10.0 * max(course.first, course.blind)
+    for factor in (0.01,) if wild else (0.1, 0.01):
         rate = _round(case.rate * factor)
         tried = _tried(case, [Change("rate", rate)], TRIAL_EPOCHS)
         if _further(tried, course):

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from glassnet.arrays import Array
+from glassnet.engines.threads import single_threaded_blas
 from glassnet.errors import type_fault
 from glassnet.estimators.consulting import case_of_estimator
 from glassnet.history import Run
@@ -28,6 +29,7 @@ from glassnet.insight.pairing import pairing_findings
 from glassnet.insight.patient import Case, blind_loss, data_losses
 from glassnet.insight.remedies import Change, apply
 from glassnet.insight.vital_signs import look, start_findings
+from glassnet.layers import Dense
 
 __all__ = ["diagnose", "examine"]
 
@@ -103,23 +105,25 @@ def examine(case: Case) -> tuple[tuple[Finding, ...], tuple[float, ...], float]:
 
 def _looks(case: Case, blind: float, losses: list[float]) -> Iterator[Finding]:
     """Go through all looks in the order of causes; what cannot be trained is not trained."""
-    data = list(data_findings(case))
+    with single_threaded_blas():  # small products: more threads cost more than they give
+        data = list(data_findings(case))
     yield from data
     if any(one.code == "labels_constant" for one in data):
         return
     yield from pairing_findings(case)
     state = case.state
-    start = look(case, case.theta, state)
-    first = case.data_loss(case.theta, state, sampled(case))
+    with single_threaded_blas():
+        start = look(case, case.theta, state)
+        first = case.data_loss(case.theta, state, sampled(case))
     before = list(start_findings(case, start, first, blind))
     yield from before
     course = follow(case, first, blind)
     losses += course.losses
-    during = list(course_findings(case, course, start))
+    ill_start = any(one.severity != "note" for one in before)
+    during = list(course_findings(case, course, start, stuck=ill_start))
     yield from during
-    after = list(aftermath_findings(case, blind))
-    if not during:
-        yield from after
+    after = [] if during else list(aftermath_findings(case, blind))
+    yield from (one for one in after if not (ill_start and one.code == "underfitting"))  # it could not learn
     if all(one.severity == "note" for one in (*data, *before, *during, *after)):
         yield from _unexplained(case, course)
 
@@ -128,12 +132,17 @@ def _unexplained(case: Case, course: Course) -> Iterator[Finding]:
     """Say that the loss has not fallen although nothing was found."""
     if course.level < 0.97 or case.rule is None or gets_there(case, course):
         return
+    straight = not any(isinstance(layer, Dense) for layer in case.net.layers[:-1])
     yield finding(
         case, "not_learning", f"epochs 1 to {len(course.losses)}", "warning" if case.epochs <= 50 else "note",
         {"loss before training": course.first, f"loss after {EPOCHS} epochs": course.last, "blind loss": course.blind},
         "The loss has not fallen below that of a constant prediction, and no cause was found. "
-        "It may be a slow start: other starts and another activation are worth a try.",
-        Change("weight_init", "he_normal"),
+        + (
+            "Without a hidden layer only straight lines can be drawn between the rows: give it one."
+            if straight
+            else "It may be a slow start: other starts and another activation are worth a try."
+        ),
+        Change("hidden", 100) if straight else Change("weight_init", "he_normal"),
     )  # fmt: skip
 
 
@@ -149,7 +158,8 @@ def _try_all(case: Case, findings: tuple[Finding, ...]) -> tuple[tuple[Trial, ..
     before = small.run(min(case.epochs, LONGEST))
     trials = [_trial(small, before, held_out, one.remedy.changes, one.code) for one in tried]
     changes = _treatment(case)
-    if [list(one.remedy.changes) for one in tried] != [changes]:
+    alone = [change for change in tried[0].remedy.changes if change.what != "data"]
+    if len(tried) > 1 or len(changes) > len(alone):  # the treatment begins with the remedy of the first cause
         trials.append(_trial(small, before, held_out, changes, ""))
     return tuple(trials), apply(case, changes)
 
@@ -164,17 +174,11 @@ def _treatment(case: Case) -> list[Change]:
     for _ in range(ROUNDS):
         ill = [one for one in examine(case)[0] if one.severity != "note" and _can_be_tried(one)]
         new = [change for one in ill[:1] for change in one.remedy.changes if change.what != "data"]
-        if not new or all(_same(change, changes) for change in new):
+        if not new or all(any(change.is_like(one) for one in changes) for change in new):  # of no use a second time
             break
         case = replace(apply(case, new), history=None, fitted=None)
         changes += new
     return changes
-
-
-def _same(change: Change, earlier: list[Change]) -> bool:
-    """Whether the same was changed before to the same value: it does not help a second time."""
-    plain = isinstance(change.value, str | int | float | None.__class__)
-    return any(one.what == change.what and (not plain or one.value == change.value) for one in earlier)
 
 
 def _split(case: Case) -> tuple[Case, tuple[Array, Array]]:
@@ -200,6 +204,7 @@ def _trial(small: Case, before: Run, held_out: tuple[Array, Array], changes: Seq
         score_after=treated.score(after.theta, after.state, treated.held_out),
         score="accuracy" if small.is_classes else "R2",
         code=code,
+        comparable=not any(change.what in ("output", "scale_targets") for change in changes),
     )
 
 

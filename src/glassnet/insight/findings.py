@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from itertools import groupby
 from math import isfinite
 from textwrap import fill
 from typing import Literal
@@ -47,10 +48,28 @@ class Finding:
     remedy: Remedy
 
     def __str__(self) -> str:
-        numbers = ", ".join(f"{name} {_number(value)}" for name, value in self.evidence.items())
+        rows = self.table
+        width = max((len(name) for name, _ in rows), default=0)
+        numbers = "\n".join(f"    {name:{width}}  {value}" for name, value in rows)
         text = fill(self.explanation, WIDTH, initial_indent="  ", subsequent_indent="  ")
         remedy = "\n".join(f"    {line}" for line in self.remedy.python.splitlines())
-        return f"{self.severity.upper()} {self.code} ({self.where})\n{text}\n  Evidence: {numbers}\n  Remedy:\n{remedy}"
+        head = f"{self.severity.upper()} {self.code} ({self.where})"
+        return f"{head}\n{text}\n  Evidence:\n{numbers}\n  Remedy:\n{remedy}"
+
+    @property
+    def table(self) -> list[tuple[str, str]]:
+        """The evidence as rows of name and number; what is told of several layers in turn is one row."""
+        rows = []
+        for (name, layered), group in groupby(self.evidence.items(), lambda item: _without_layer(item[0])):
+            items = list(group)
+            if layered and len(items) > 1:
+                first, last = (items[i][0].rpartition(" ")[2] for i in (0, -1))
+                numbers = [int(one.rpartition(" ")[2]) for one, _ in items]
+                which = f"{first} to {last}" if numbers == [*range(numbers[0], numbers[-1] + 1)] else f"{numbers}"[1:-1]
+                rows.append((f"{name}layers {which}", ", ".join(_number(value) for _, value in items)))
+            else:
+                rows += [(one, _number(value)) for one, value in items]
+        return rows
 
 
 @dataclass(frozen=True)
@@ -69,23 +88,28 @@ class Trial:
     score: str
     code: str = ""
     """The finding whose remedy this was; empty for all together."""
+    comparable: bool = True
+    """Whether both losses have one scale: not with another loss, nor with targets of another size."""
 
     @property
     def helped(self) -> bool:
         """Whether the held-out score rose, or stayed and the loss is lower."""
         gain = _worst_for_nan(self.score_after) - _worst_for_nan(self.score_before)
-        return gain > 0.005 or (gain > -0.005 and _last(self.after) < _last(self.before))
+        return gain > 0.005 or (gain > -0.005 and self.comparable and _last(self.after) < _last(self.before))
 
     def __str__(self) -> str:
         top = max((value for value in (*self.before, *self.after) if isfinite(value)), default=1.0)
+        scale = top if self.comparable else None  # else each curve has a scale of its own
         lines = [f"{'The remedy of ' + self.code if self.code else 'All remedies together'}, tried on a copy:"]
         for name, losses, score in (
             ("as it is", self.before, self.score_before),
             ("remedied", self.after, self.score_after),
         ):
             ends = f"loss {_number(losses[0])} to {_number(losses[-1])}" if losses else "no epoch was finished"
-            drawn = sparkline(losses, top)
+            drawn = sparkline(losses, scale)
             lines.append(f"  {name}  {drawn}  {ends}, {self.score} on held-out rows {_number(score)}")
+        if not self.comparable:
+            lines.append("  (the losses are on different scales: compare the scores)")
         return "\n".join(lines)
 
 
@@ -164,8 +188,8 @@ COLOURS = {"error": "#a83f00", "warning": "#8a6100", "note": "#5b6773"}
 
 def _finding_html(finding: Finding) -> str:
     numbers = "".join(
-        f'<tr><td style="text-align:left">{escape(name)}</td><td style="text-align:right">{_number(value)}</td></tr>'
-        for name, value in finding.evidence.items()
+        f'<tr><td style="text-align:left">{escape(name)}</td><td style="text-align:right">{value}</td></tr>'
+        for name, value in finding.table
     )
     colour = COLOURS[finding.severity]
     return (
@@ -175,6 +199,12 @@ def _finding_html(finding: Finding) -> str:
         f'<p style="margin:.2rem 0">{escape(finding.explanation)}</p>'
         f'<table style="margin:.3rem 0">{numbers}</table><pre>{escape(finding.remedy.python)}</pre></div>'
     )
+
+
+def _without_layer(name: str) -> tuple[str, bool]:
+    """Split the end "layer 3" off a name: what is before it, and whether it was there."""
+    before, layer, number = name.rpartition("layer ")
+    return (before, True) if layer and number.isdigit() else (name, False)
 
 
 def _number(value: float) -> str:

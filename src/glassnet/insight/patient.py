@@ -9,7 +9,7 @@ import numpy as np
 
 from glassnet.arrays import Array
 from glassnet.callbacks import EarlyStopping
-from glassnet.history import History, Run
+from glassnet.history import Columns, History, Run
 from glassnet.layers import Dense
 from glassnet.network import PREDICT, Network
 from glassnet.objective import Objective
@@ -19,7 +19,7 @@ from glassnet.scores import r2
 from glassnet.solvers import minimize
 from glassnet.training import train
 
-__all__ = ["Case", "Dialect", "blind_loss", "data_losses"]
+__all__ = ["Case", "Dialect", "blind_loss", "data_losses", "epochs_of", "know_nothing_loss"]
 
 
 @dataclass(frozen=True)
@@ -162,12 +162,27 @@ def blind_loss(case: Case) -> float:
     return float(np.average(np.asarray(cost).sum(axis=1), weights=case.weights))
 
 
+def know_nothing_loss(case: Case) -> float:
+    """Return the loss where every output starts at z = 0: for classes ln k, for numbers that of predicting f(0)."""
+    zeros = np.zeros(case.Y.shape)
+    cost = case.objective.loss_record.value(case.net.layers[-1].function.f(zeros), case.Y.astype(np.float64))
+    return float(np.average(np.asarray(cost).sum(axis=1), weights=case.weights))
+
+
+def epochs_of(history: History) -> History:
+    """Return the history without the row before the first iteration, which solvers have."""
+    if not len(history) or history["epoch"][0] > 0:
+        return history
+    return History(Columns({name: history[name][1:] for name in history.columns}))
+
+
 def data_losses(history: History) -> Array:
     """Return the loss of each epoch without the penalty; whole where the penalty has run away with it.
 
     The penalty is that after the epoch, the loss the mean over it: their difference tells something while both move
     little.
     """
+    history = epochs_of(history)
     if not len(history):
         return np.empty(0)
     loss, penalty = history["loss"], history["penalty"]

@@ -17,12 +17,20 @@ from glassnet.optimizers import Rule
 __all__ = ["Change", "apply", "arguments", "python"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Change:
-    """One change of a run: what, and to which value (None where it needs none)."""
+    """One change of a run: what, and to which value (None where it needs none).
+
+    Values may be arrays, so changes are compared by identity; `is_like` tells whether one would repeat another.
+    """
 
     what: str
     value: Any = None
+
+    def is_like(self, other: Change) -> bool:
+        """Whether the same is changed, to the same value where it is a plain one."""
+        plain = self.value is None or isinstance(self.value, str | int | float)
+        return self.what == other.what and (not plain or self.value == other.value)
 
 
 def apply(case: Case, changes: Sequence[Change]) -> Case:

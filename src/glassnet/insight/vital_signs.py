@@ -10,7 +10,7 @@ import numpy as np
 from glassnet.arrays import Array
 from glassnet.insight.data_signs import finding
 from glassnet.insight.findings import Finding
-from glassnet.insight.patient import Case
+from glassnet.insight.patient import Case, know_nothing_loss
 from glassnet.insight.remedies import Change
 from glassnet.insight.summary import ON_FLAT_ENDS
 from glassnet.layers import Dense, Dropout, Mode
@@ -194,7 +194,7 @@ def _exploding(case: Case, start: Look) -> Finding | None:
 
 def _vanishing(case: Case, start: Look) -> Finding | None:
     hidden = start.layers[:-1]
-    if not hidden:
+    if not hidden or start.input_spread == 0:  # one row, or all alike: nothing to fade
         return None
     share = hidden[-1].spread / max(min(start.input_spread, 1.0), 1e-300)
     ratio = hidden[0].gradient / max(start.layers[-1].gradient, 1e-300)
@@ -219,7 +219,8 @@ def _vanishing(case: Case, start: Look) -> Finding | None:
 
 
 def _first_loss(case: Case, start: Look, loss: float, blind: float) -> Iterator[Finding]:
-    if not loss > 3.0 * blind + 0.1 or start.input_spread > SWOLLEN:
+    nothing = max(blind, know_nothing_loss(case))
+    if not loss > 3.0 * nothing + 0.1 or start.input_spread > SWOLLEN:
         return
     k = case.net.n_outputs
     evidence = {"loss before training": loss, "loss of the best constant prediction": blind}
