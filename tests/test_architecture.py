@@ -135,7 +135,6 @@ HOMES = {
     "sklearn": ("datasets", "tables", "persistence", "estimators/", "search", "export/", "cli/"),
     "onnx": ("onnx_export",),
     "onnxruntime": (),
-    "safetensors": ("persistence",),
     "safetensors": ("sealed",),
     "torch": (),
     "jax": (),

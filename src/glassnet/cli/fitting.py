@@ -129,10 +129,6 @@ class SplitRows(NamedTuple):
 
 def split_rows(source: Source, config: FitConfig) -> SplitRows:
     """Hold rows out: the data set's own test part, or a share of the rows, with equal shares of classes if possible."""
-
-
-def split_rows(source: Source, config: FitConfig) -> _Split:
-    """Return the rows to train on and those held out, as the seed of the arguments draws them."""
     X, y = source.X, source.y
     if source.held_out is not None:
         return SplitRows(X, source.held_out[0], y, source.held_out[1], True)

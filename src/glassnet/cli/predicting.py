@@ -118,7 +118,6 @@ def open_run(run: Path) -> tuple[Pipeline, dict[str, str]]:
 
     Raises GlassnetError for a folder that `glassnet fit` did not write.
     """
-    """Return the pipeline of a run, and what `config.json` says of it: its target and its command."""
     if not (run / "model.skops").is_file():
         received = f"{run}, which {'has no model.skops' if run.is_dir() else 'is no folder'}"
         raise fault("RUN", "a folder that `glassnet fit` wrote", received)
