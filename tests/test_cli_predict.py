@@ -231,3 +231,36 @@ def test_show_needs_whole_metrics(run: Run, runs: Path, tmp_path: Path, change: 
     path = tmp_path / "broken" / "metrics.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     refused(run("show broken"), "metrics.json must be as `glassnet fit` wrote it")
+
+
+# ---- certificates --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["houses", "digits"])
+def test_show_verifies_a_run_and_keeps_the_certificate(run: Run, runs: Path, name: str) -> None:
+    code, out, _ = run(f"show {runs / name} --verify")
+    assert code == 0
+    assert "checks passed" in out
+    assert "passed   gradient" in out
+    assert json.loads((runs / name / "certificate.json").read_text())["ok"] is True
+    code, again, _ = run(f"show {runs / name}")
+    assert code == 0
+    assert again == out, "the certificate is part of what is shown from now on"
+
+
+def test_a_run_whose_weights_were_changed_fails(run: Run, runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "houses", tmp_path / "changed")
+    pipeline = persistence.load_pipeline(tmp_path / "changed" / "model.skops")
+    pipeline[-1].regressor_.theta_[:] = np.nan
+    persistence.save_pipeline(tmp_path / "changed" / "model.skops", pipeline)
+    code, _, err = run("show changed --verify")
+    assert code != 0
+    assert "finite" in err or "FAILED" in err
+
+
+def test_a_certificate_that_is_none_is_named(run: Run, runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "houses", tmp_path / "other")
+    (tmp_path / "other" / "certificate.json").write_text("[]")
+    code, _, err = run("show other")
+    assert code == 2
+    assert "the certificate must be JSON" in err

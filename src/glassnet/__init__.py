@@ -24,6 +24,7 @@ from glassnet.training import train
 
 if TYPE_CHECKING:
     from glassnet import pde, search
+    from glassnet.certificate import verify
     from glassnet.estimators import Autoencoder, Ensemble, MLPClassifier, MLPRegressor
     from glassnet.export.c_code import to_c
     from glassnet.export.numpy_code import to_numpy
@@ -92,6 +93,7 @@ __all__ = [
     "to_onnx",
     "train",
     "train_many",
+    "verify",
 ]
 
 ON_FIRST_USE = {
@@ -108,6 +110,7 @@ ON_FIRST_USE = {
     "to_c": "glassnet.export.c_code",
     "to_numpy": "glassnet.export.numpy_code",
     "to_onnx": "glassnet.onnx_export",
+    "verify": "glassnet.certificate",
 }
 MODULES_ON_FIRST_USE = ("pde", "search")
 

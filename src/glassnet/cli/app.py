@@ -210,11 +210,27 @@ def export(
 
 
 @app.command()
-def show(run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder that `glassnet fit` wrote.")]) -> None:
-    """Show what a run was, how it ended and how good it is."""
+def show(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder that `glassnet fit` wrote.")],
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check gradient, engines, file and exports of this very model.")
+    ] = False,
+    data: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Its rows, where they have moved (with --verify).")
+    ] = None,
+) -> None:
+    """Show what a run was, how it ended and how good it is; with --verify whether all of it is computed rightly."""
     from glassnet.cli.predicting import show_run
 
     show_run(run)
+    if verify:
+        from glassnet.cli.verifying import verify_run
+
+        raise SystemExit(verify_run(run, data))
+    if (run / "certificate.json").is_file():
+        from glassnet.cli.verifying import show_certificate
+
+        show_certificate(run)
 
 
 @app.command()
