@@ -119,8 +119,9 @@ def _looks(case: Case, blind: float, losses: list[float]) -> Iterator[Finding]:
     yield from before
     course = follow(case, first, blind)
     losses += course.losses
+    blank = any(one.code == "no_signal" for one in data)
     ill_start = any(one.severity != "note" for one in before)
-    during = list(course_findings(case, course, start, stuck=ill_start))
+    during = list(course_findings(case, course, start, stuck=ill_start or blank))
     yield from during
     after = [] if during else list(aftermath_findings(case, blind))
     yield from (one for one in after if not (ill_start and one.code == "underfitting"))  # it could not learn
