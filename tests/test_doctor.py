@@ -300,6 +300,21 @@ def test_the_page_of_a_notebook_is_whole_and_says_the_same(kind: str) -> None:
     assert not tree.findall(".//script")
 
 
+def test_the_page_draws_both_curves_from_nothing_to_the_highest() -> None:
+    losses = (4.0, 2.0, 1.0), (4.0, 1.0, float("inf"))
+    trial = Trial("rate", *losses, 0.5, 0.9, "accuracy", "rate_too_low")
+    page = ElementTree.fromstring(Diagnosis("model", (), trials=(trial,))._repr_html_())
+    points = [line.attrib["points"].split() for line in page.iter("polyline")]
+    assert [len(one) for one in points] == [3, 2]  # what is not finite is not drawn
+    heights = [[float(point.split(",")[1]) for point in one] for one in points]
+    foot = 2 * heights[0][1]  # half the highest loss is half the way down
+    assert heights == [[0.0, foot / 2, 0.75 * foot], [0.0, 0.75 * foot]]
+    said = "".join(page.itertext())
+    assert "The remedy of rate_too_low, tried on a copy:" in said
+    assert "as it isloss 4 to 1accuracy on held-out rows 0.5" in said
+    assert "remediedloss 4 to infaccuracy on held-out rows 0.9" in said
+
+
 def test_names_from_the_data_are_no_markup() -> None:
     import pandas as pd
 
