@@ -197,7 +197,12 @@ def _too_slow(case: Case, course: Course) -> Iterator[Finding]:
 
 
 def gets_there(case: Case, course: Course) -> bool:
-    """Whether the loss, falling on at the pace of the last two epochs, is half the blind loss when the run ends."""
+    """Whether the loss, falling on at the pace of the last two epochs, is half the blind loss when the run ends.
+
+    Where the run has ended, it is known.
+    """
+    if case.fitted is not None:
+        return case.data_loss(case.fitted, case.fitted_state) < 0.5 * course.blind
     pace = course.losses[-2] - course.losses[-1] if len(course.losses) > 1 else 0.0
     return course.last - pace * max(case.epochs - EPOCHS, 0) < 0.5 * course.blind
 
