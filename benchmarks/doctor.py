@@ -2,7 +2,7 @@
 
     python -m benchmarks.doctor                three seeds of every kind on every data set, 30 healthy runs
     python -m benchmarks.doctor --quick        one seed
-    python -m benchmarks.doctor --seeds 0 1    seeds of your own: thresholds were tuned on 0 and 1
+    python -m benchmarks.doctor --seeds 0 1    seeds of your own: thresholds were tuned on 0, 1, 11 and 12
 
 The figures that are asked for stand at the end of `main`; the exit code is 1 where one is missed.
 """
@@ -25,7 +25,7 @@ import glassnet as gn
 from benchmarks import sick
 from glassnet.gallery import depth
 
-REPORTED = (10, 11, 12)
+REPORTED = (20, 21, 22)
 
 
 def first_code(patient: sick.Patient) -> str:

@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 import glassnet as gn
 from glassnet import GlassnetError, MLPClassifier, MLPRegressor
+from glassnet.gallery import depth
 from glassnet.insight import doctor as module
 from glassnet.insight.findings import Diagnosis, Finding, Trial, sparkline
 from sick_runs import DIGITS, PLANTED, Patient, data, of_train, run_of
@@ -253,6 +254,21 @@ def test_curves_on_different_scales_are_not_compared() -> None:
     assert "different scales" in str(trial)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("layers", [1, 5])
+def test_the_networks_that_the_gallery_shows_stuck_are_healed(layers: int) -> None:
+    """With all remedies, above 95% of the test images: pytest -m slow tests/test_doctor.py (and benchmarks.doctor)."""
+    (X, Y), (X_test, Y_test) = depth.digits(0, mended=False)
+    objective = depth.objective_of(layers, mended=False)
+    given = {"objective": objective, "theta": objective.net.init(rng=0), "optimizer": gn.SGD(32 * 5e-3)}
+    diagnosis = gn.diagnose({**given, "epochs": 40, "drop_last": True}, X, Y, try_remedies=True)
+    assert diagnosis.trials[-1].score_before < 0.5
+    case = diagnosis.treated
+    assert case is not None
+    run = case.run(case.epochs)
+    assert case.score(run.theta, run.state, (case.seen(X_test), Y_test)) > 0.95
+
+
 def test_advice_that_no_copy_can_follow_is_not_tried() -> None:
     patient = PLANTED["no_signal"][0]()
     assert gn.diagnose(patient.model, patient.X, patient.y, try_remedies=True).trials == ()
@@ -300,6 +316,21 @@ def test_the_page_of_a_notebook_is_whole_and_says_the_same(kind: str) -> None:
     assert not tree.findall(".//script")
 
 
+def test_the_page_draws_both_curves_from_nothing_to_the_highest() -> None:
+    losses = (4.0, 2.0, 1.0), (4.0, 1.0, float("inf"))
+    trial = Trial("rate", *losses, 0.5, 0.9, "accuracy", "rate_too_low")
+    page = ElementTree.fromstring(Diagnosis("model", (), trials=(trial,))._repr_html_())
+    points = [line.attrib["points"].split() for line in page.iter("polyline")]
+    assert [len(one) for one in points] == [3, 2]  # what is not finite is not drawn
+    heights = [[float(point.split(",")[1]) for point in one] for one in points]
+    foot = 2 * heights[0][1]  # half the highest loss is half the way down
+    assert heights == [[0.0, foot / 2, 0.75 * foot], [0.0, 0.75 * foot]]
+    said = "".join(page.itertext())
+    assert "The remedy of rate_too_low, tried on a copy:" in said
+    assert "as it isloss 4 to 1accuracy on held-out rows 0.5" in said
+    assert "remediedloss 4 to infaccuracy on held-out rows 0.9" in said
+
+
 def test_names_from_the_data_are_no_markup() -> None:
     import pandas as pd
 
@@ -317,3 +348,8 @@ def test_curves_are_drawn_from_nothing_to_the_highest() -> None:
     assert sparkline([0.0, 0.0]) == "▁▁"
     assert sparkline([float("nan"), 1.0]) == "x█"
     assert len(sparkline(np.arange(1000.0))) == 40
+
+
+def test_every_code_is_explained() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", DOCS.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(rows) == sorted(CODES)

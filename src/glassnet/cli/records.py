@@ -22,7 +22,7 @@ from glassnet.optimizers import SGD, Rule
 from glassnet.schedules import Cosine
 from glassnet.solvers import METHODS
 
-__all__ = ["FEWEST_ROWS", "FEWEST_TO_STOP", "MOST_PARAMETERS", "FitConfig", "Fitted", "too_large"]
+__all__ = ["FEWEST_ROWS", "FEWEST_TO_STOP", "MOST_PARAMETERS", "USUAL_L2", "FitConfig", "Fitted", "too_large"]
 
 FEWEST_ROWS = 20
 """Below this many rows none are held out: the result is measured on the training rows, and this is said."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,10 +37,12 @@ def case_of_estimator(model: Any, X: Any, y: Any, validation: Sequence[Any] | No
     Raises GlassnetError for other estimators, and for data that a fitted one was not fitted to.
     """
     prefix = ""
+    table = _columns(X)
+    names = table
     targets = check_targets(y)
     while not isinstance(model, MLP):
         if isinstance(model, Pipeline):
-            X, validation = _through(model, X, y, validation)
+            X, validation, names = _through(model, X, y, validation, names)
             prefix, model = f"{prefix}{model.steps[-1][0]}__", model.steps[-1][1]
         elif isinstance(model, TransformedTargetRegressor):
             targets, validation = _scaled(model, targets, validation)
@@ -48,23 +52,36 @@ def case_of_estimator(model: Any, X: Any, y: Any, validation: Sequence[Any] | No
         else:
             expected = "an estimator of glassnet (or scikit-learn's MLP), alone or at the end of a pipeline"
             raise type_fault("estimator_or_run", expected, type(model).__name__)
-    names = tuple(map(str, X.columns)) if hasattr(X, "columns") else ()
     rows = check_numbers(X, names)
     _check_known(model, rows, targets)
-    return _case(model, rows, targets, names, prefix, validation)
+    return replace(_case(model, rows, targets, names, prefix, validation), table=table)
 
 
-def _through(pipeline: Pipeline, X: Any, y: Any, validation: Sequence[Any] | None) -> tuple[Any, Any]:
-    """Return X and the held-out rows after the steps before the last one, fitted copies of them where they are not."""
+def _columns(X: Any) -> tuple[str, ...]:
+    return tuple(map(str, X.columns)) if hasattr(X, "columns") else ()
+
+
+def _through(
+    pipeline: Pipeline, X: Any, y: Any, validation: Sequence[Any] | None, names: tuple[str, ...]
+) -> tuple[Any, Any, tuple[str, ...]]:
+    """Return X, held-out rows and names of columns after the steps before the last, fitted copies where they are not.
+
+    Names are only asked for where the columns had some, and are lost where a step does not tell them.
+    """
     if len(pipeline.steps) == 1:
-        return X, validation
+        return X, validation, names
     before = pipeline[:-1]
     try:
         check_is_fitted(before)
     except NotFittedError:
         before = clone(before).fit(X, y)
     held_out = None if validation is None else (before.transform(validation[0]), validation[1])
-    return before.transform(X), held_out
+    made = before.transform(X)
+    told: tuple[str, ...] = ()
+    if names:
+        with contextlib.suppress(AttributeError, ValueError):  # a step that cannot say what its columns are called
+            told = _columns(made) or tuple(map(str, before.get_feature_names_out()))
+    return made, held_out, told
 
 
 def _scaled(model: TransformedTargetRegressor, y: Array, validation: Sequence[Any] | None) -> tuple[Array, Any]:
@@ -140,6 +157,7 @@ def _case(model: MLP, X: Array, y: Array, names: tuple[str, ...], prefix: str, v
         fresh.state_,
         method=str(fresh.solver) if solver else "",
         names=names,
+        labels=tuple(map(str, getattr(fresh, "classes_", ()))),
         dialect=Dialect(type(model).__name__, prefix, isinstance(fresh.solver, str)),
         fitted=model.theta_ if fitted else None,
         fitted_state=model.state_ if fitted else None,

@@ -47,7 +47,8 @@ def _unfinished(case: Case, losses: Array, blind: float) -> Finding | None:
         return None
     return finding(
         case, "too_few_epochs", f"epoch {len(losses)}, the last", "warning",
-        {"loss at the end": float(losses[-1]), f"it fell in the last {tail}": drop, "blind loss": blind},
+        {"loss at the end": float(losses[-1]), f"fall of the loss in the last {tail} epochs": drop,
+         "blind loss": blind},
         "The loss was still falling when the last epoch ended. "
         "It needs more epochs (and stops by itself when they no longer help).",
         Change("epochs", max(4 * case.epochs, 200)),
@@ -64,7 +65,10 @@ def _overfitting(case: Case, own: float, blind: float) -> Finding | None:
         best = int(np.nanargmin(held))
         rise = float(held[-1] - held[best])
         ill = rise > 0.1 * blind and held[-1] > 1.2 * held[best] and own < held[best]
-        evidence |= {f"held-out loss in epoch {best + 1}, its best": float(held[best]), "at the end": float(held[-1])}
+        evidence |= {
+            f"held-out loss in epoch {best + 1}, its best": float(held[best]),
+            "held-out loss at the end": float(held[-1]),
+        }
         where = f"from epoch {best + 1} on"
     elif case.held_out is not None and case.fitted is not None:
         held_loss = case.data_loss(case.fitted, case.fitted_state, case.held_out)

@@ -31,6 +31,7 @@ STRAYED = 0.5
 """Weights that have moved by this share of their length and have learned nothing have gone too fast."""
 FEW_EPOCHS = 10
 TINY_BATCH, USUAL_BATCH = 4, 32
+USUAL_RATE = 0.01
 ROWS = 500
 
 
@@ -112,7 +113,7 @@ def _penalty(case: Case, course: Course, start: Look) -> Finding | None:
     return finding(
         case, "penalty_dominates", "l1 and l2" if case.objective.l1 and case.objective.l2 else
         "l1" if case.objective.l1 else "l2", "warning",
-        {"penalty gradient over data gradient, at the start": ratio, "after the epochs": at_end,
+        {"penalty gradient over data gradient, at the start": ratio, "the same after the epochs": at_end,
          "loss left (1 is blind)": course.level},
         "The penalty pulls the weights to 0 as hard as the data pull them anywhere. "
         "What is minimised is mostly the penalty, and the best that is left is to predict a constant.",
@@ -130,7 +131,7 @@ def _too_fast(case: Case, course: Course) -> Iterator[Finding]:
             yield _batch_too_small(case, course, tried)
             return
     wild = course.run.status == "diverged" or max(course.losses) > 10.0 * max(course.first, course.blind)
-    for factor in (0.01,) if wild else (0.1, 0.01):
+    for factor in (0.01, 1e-4) if wild else (0.1, 0.01):
         rate = _round(case.rate * factor)
         tried = _tried(case, [Change("rate", rate)], TRIAL_EPOCHS)
         if _further(tried, course):
@@ -146,7 +147,10 @@ def _rate_too_high(case: Case, course: Course, rate: float, tried: float) -> Fin
     dead = max((s.dead for s in course.end.layers[:-1]), default=0.0)
     evidence = {"rate": case.rate, "loss before training": course.first, "blind loss": course.blind}
     if not diverged:
-        evidence |= {f"loss after {len(course.losses)} epochs": course.last, "highest": max(course.losses)}
+        evidence |= {
+            f"loss after {len(course.losses)} epochs": course.last,
+            "highest loss of an epoch": max(course.losses),
+        }
     evidence |= {f"loss after {TRIAL_EPOCHS} epochs with the rate {rate:g}": tried} if np.isfinite(tried) else {}
     evidence |= {"dead share of the worst layer": dead} if dead > 0.3 else {}
     what = "The loss leaves the finite numbers" if diverged else "The loss jumps instead of falling"
@@ -162,7 +166,7 @@ def _batch_too_small(case: Case, course: Course, tried: float) -> Finding:
     return finding(
         case, "batch_too_small", f"batches of {case.batch_size}", "warning",
         {"batch size": case.batch_size, f"loss after {EPOCHS} epochs": course.last, "blind loss": course.blind,
-         f"the same with batches of {USUAL_BATCH}": tried},
+         f"loss after {EPOCHS} epochs with batches of {USUAL_BATCH}": tried},
         "A gradient of so few rows is mostly noise, and at this rate each step undoes what the last one learned. "
         "Larger batches average the noise away; a smaller rate would, too, at the price of time.",
         Change("batch_size", USUAL_BATCH),
@@ -182,7 +186,8 @@ def _too_slow(case: Case, course: Course) -> Iterator[Finding]:
             yield _batch_too_large(case, course, tried)
             return
     fallen = max(course.first - course.last, 0.0)
-    factors = (1000.0, 100.0) if fallen < 0.002 * course.blind else (10.0, 100.0)
+    far = USUAL_RATE / case.rate if case.rate < USUAL_RATE / 1000 else 100.0
+    factors = (1000.0, far) if fallen < 0.002 * course.blind else (10.0, 100.0)
     for factor in factors:
         rate = _round(case.rate * factor)
         tried = _tried(case, [Change("rate", rate)], TRIAL_EPOCHS)
@@ -192,7 +197,12 @@ def _too_slow(case: Case, course: Course) -> Iterator[Finding]:
 
 
 def gets_there(case: Case, course: Course) -> bool:
-    """Whether the loss, falling on at the pace of the last two epochs, is half the blind loss when the run ends."""
+    """Whether the loss, falling on at the pace of the last two epochs, is half the blind loss when the run ends.
+
+    Where the run has ended, it is known.
+    """
+    if case.fitted is not None:
+        return case.data_loss(case.fitted, case.fitted_state) < 0.5 * course.blind
     pace = course.losses[-2] - course.losses[-1] if len(course.losses) > 1 else 0.0
     return course.last - pace * max(case.epochs - EPOCHS, 0) < 0.5 * course.blind
 
@@ -209,8 +219,9 @@ def _cut_short(case: Case, course: Course) -> Finding | None:
 def _rate_too_low(case: Case, course: Course, rate: float, tried: float) -> Finding:
     return finding(
         case, "rate_too_low", f"epochs 1 to {len(course.losses)}", "warning",
-        {"rate": case.rate, "loss before training": course.first, f"after {len(course.losses)} epochs": course.last,
-         f"after {TRIAL_EPOCHS} epochs with the rate {rate:g}": tried},
+        {"rate": case.rate, "loss before training": course.first,
+         f"loss after {len(course.losses)} epochs": course.last,
+         f"loss after {TRIAL_EPOCHS} epochs with the rate {rate:g}": tried},
         f"The loss falls so slowly that {case.epochs} epochs will not bring it down. "
         "A larger rate got further in fewer epochs, as was tried on a copy.",
         Change("rate", rate),
@@ -221,7 +232,7 @@ def _batch_too_large(case: Case, course: Course, tried: float) -> Finding:
     return finding(
         case, "batch_too_large", f"batches of {case.batch_size} of {len(case.X)} rows", "warning",
         {"steps an epoch": case.steps, f"loss after {EPOCHS} epochs": course.last,
-         f"the same with batches of {USUAL_BATCH}": tried},
+         f"loss after {EPOCHS} epochs with batches of {USUAL_BATCH}": tried},
         "Each epoch makes only one or two steps, so all epochs together make too few. "
         "Small batches take many more steps for the same work.",
         Change("batch_size", USUAL_BATCH),
@@ -231,8 +242,8 @@ def _batch_too_large(case: Case, course: Course, tried: float) -> Finding:
 def _too_few(case: Case, course: Course) -> Finding:
     return finding(
         case, "too_few_epochs", f"{case.epochs} epochs", "warning",
-        {"epochs": case.epochs, "loss, first": course.losses[0], f"in epoch {len(course.losses)}": course.losses[-1],
-         "blind loss": course.blind},
+        {"epochs": case.epochs, "loss in epoch 1": course.losses[0],
+         f"loss in epoch {len(course.losses)}": course.losses[-1], "blind loss": course.blind},
         "The loss is still falling when the run ends. "
         "It needs more epochs (and stops by itself when they no longer help).",
         Change("epochs", 200),

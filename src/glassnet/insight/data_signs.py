@@ -13,7 +13,7 @@ from glassnet.insight.patient import Case
 from glassnet.insight.remedies import Change, arguments, python
 from glassnet.layers import BatchNorm, LayerNorm
 
-__all__ = ["data_findings", "finding", "neighbour_score", "signal"]
+__all__ = ["FEWEST", "data_findings", "finding", "neighbour_score", "signal"]
 
 FEWEST = 20
 """Below so many rows nothing is said about leaks, balance and signal: chance alone would speak."""
@@ -63,7 +63,7 @@ def constant_target(case: Case, Y: Array) -> list[Finding]:
         return []
     return [
         finding(
-            case, "labels_constant", "y", "error", {"different values": 1, "rows": len(Y)},
+            case, "labels_constant", "y", "error", {"different values of y": 1, "rows": len(Y)},
             "Every row has the same target, so there is nothing to tell apart. "
             "Any network reaches a perfect score by its output bias alone, and it means nothing.",
             Change("data", "print(np.unique(y, return_counts=True))  # was y filtered, or sorted and then cut?"),
@@ -72,11 +72,13 @@ def constant_target(case: Case, Y: Array) -> list[Finding]:
 
 
 def leaks(case: Case, X: Array, Y: Array, varies: Array) -> Iterator[Finding]:
-    """Say which columns are the target itself, up to a shift and a factor, or a name for each class."""
+    """Say which columns are the target itself, up to a shift and a factor, in its order, or a name for each class."""
     if len(X) < FEWEST or X.shape[1] < 2:
         return
     x, y = _standardised(X), _standardised(Y)
     r = np.abs(x.T @ y) / len(X)  # correlations of each column with each target
+    if not case.is_classes:  # a column that a pipeline has bent still has the order of the target
+        r = np.maximum(r, np.abs(_standardised(_ranks(X)).T @ _standardised(_ranks(Y))) / len(X))
     same = (r > 1 - 1e-6).any(axis=1)
     if case.is_classes and Y.shape[1] > 1:
         counts = Y.sum(axis=0)
@@ -88,7 +90,7 @@ def leaks(case: Case, X: Array, Y: Array, varies: Array) -> Iterator[Finding]:
     if len(columns):
         yield finding(
             case, "leak", case.columns(columns), "error",
-            {"columns": len(columns), "correlation with the target": float(r[columns].max())},
+            {"columns that tell the target": len(columns), "correlation with the target": float(r[columns].max())},
             "These columns hold the answer: each value belongs to one target, exactly. "
             "A score that is reached with them will not be reached on new rows, where the answer is not known.",
             Change("drop_columns", columns),
@@ -105,8 +107,8 @@ def target_scale(case: Case, Y: Array) -> Iterator[Finding]:
         return
     yield finding(
         case, "targets_unscaled", "y", "warning",
-        {"largest root mean square": float(rms.max()), "mean": float(mean[rms.argmax()]),
-         "standard deviation": float(std[rms.argmax()])},
+        {"largest root mean square": float(rms.max()), "mean of that target": float(mean[rms.argmax()]),
+         "standard deviation of it": float(std[rms.argmax()])},
         "The targets are far from the size of the outputs at the start, which is about 1. "
         "The first gradients are as large (or as small) as they are, and the rate fits neither them nor what follows.",
         Change("scale_targets", (mean, np.where(std > 0, std, 1.0))),
@@ -130,7 +132,7 @@ def input_scale(case: Case, X: Array, varies: Array) -> Iterator[Finding]:
     words = "small" if too_small else "large" if largest > LARGE else "unequal"
     yield finding(
         case, "inputs_unscaled", case.columns(columns), "note" if forgiving and not too_small else "warning",
-        {"largest root mean square of a column": largest, "typical one": typical},
+        {"largest root mean square of a column": largest, "the same of a typical column": typical},
         f"The inputs are too {words}: a weight's gradient grows with its input, and one rate has to serve all weights. "
         "Bring every column to mean 0 and standard deviation 1 (or pixels to 0 to 1), with the training rows' numbers.",
         Change("scale", how),
@@ -151,7 +153,7 @@ def no_signal(case: Case, X: Array, Y: Array, varies: Array) -> Iterator[Finding
     what = "nearest neighbours: share right" if case.is_classes else "nearest neighbours: correlation"
     yield finding(
         case, "no_signal", "X and y", "warning",
-        {what: score, "by chance": chance, "strongest column (standard errors)": strongest},
+        {what: score, "the same by chance": chance, "strongest column (standard errors)": strongest},
         "Rows that are alike do not have alike targets, and no column goes with the target more than chance would. "
         "Rows and targets may have been put into different orders; a network can only learn such data by heart.",
         Change("data", "X, y = X_raw, y_raw  # go back to where both came from: were they shuffled or joined apart?"),
@@ -209,9 +211,9 @@ def imbalance(case: Case, Y: Array) -> Iterator[Finding]:
     if (Y.shape[1] > 1 and (Y.sum(axis=1) != 1).any()) or counts.min() * 10 > counts.max() or not counts.min():
         return
     yield finding(
-        case, "class_imbalance", f"class number {int(counts.argmin())}", "warning",
-        {"rows of the smallest class": float(counts.min()), "of the largest": float(counts.max()),
-         "accuracy of always guessing it": float(counts.max() / counts.sum())},
+        case, "class_imbalance", f"class {case.label(int(counts.argmin()))}", "warning",
+        {"rows of the smallest class": float(counts.min()), "rows of the largest class": float(counts.max()),
+         "accuracy of always guessing the largest": float(counts.max() / counts.sum())},
         "One class has at least ten times the rows of another, and the loss hardly hears the small one. "
         "A high accuracy may mean that the small class is never predicted: look at its recall.",
         Change("class_weight"),
@@ -225,7 +227,7 @@ def useless_columns(case: Case, X: Array, varies: Array) -> Iterator[Finding]:
     if len(constant) and m > 1:
         yield finding(
             case, "inputs_constant", case.columns(constant), "warning" if 2 * len(constant) > d else "note",
-            {"constant columns": len(constant), "of": d},
+            {"constant columns": len(constant), "all columns": d},
             "These columns have the same value in every row, so they can tell nothing apart. "
             "Their weights act as more biases; a pixel that is always dark does no harm, many may be a mistake.",
             Change("drop_columns", constant),
@@ -234,7 +236,7 @@ def useless_columns(case: Case, X: Array, varies: Array) -> Iterator[Finding]:
     if len(copies):
         yield finding(
             case, "inputs_duplicated", case.columns(copies), "warning" if 2 * len(copies) >= d else "note",
-            {"columns that repeat another": len(copies), "of": d},
+            {"columns that repeat another": len(copies), "all columns": d},
             "These columns repeat an earlier one, up to a shift and a factor. "
             "They add no information, and what they say counts several times in the size of a step and in the penalty.",
             Change("drop_columns", copies),
@@ -258,6 +260,11 @@ def _copies(X: Array, varies: Array) -> Array:
         if abs(key[a] - key[b]) < 1e-5 and np.allclose(x[:, a], x[:, b], atol=1e-5)
     ]
     return np.asarray(columns[np.unique(np.array(found, dtype=int))])
+
+
+def _ranks(X: Array) -> Array:
+    """Return the place of each value in its column; equal values keep the order of their rows."""
+    return np.asarray(X.argsort(axis=0, kind="stable").argsort(axis=0, kind="stable"), dtype=np.float64)
 
 
 def _standardised(X: Array) -> Array:

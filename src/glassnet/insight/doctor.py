@@ -28,7 +28,7 @@ from glassnet.insight.findings import Diagnosis, Finding, Trial
 from glassnet.insight.pairing import pairing_findings
 from glassnet.insight.patient import Case, blind_loss, data_losses
 from glassnet.insight.remedies import Change, apply
-from glassnet.insight.vital_signs import look, start_findings
+from glassnet.insight.vital_signs import STUCK, look, start_findings
 from glassnet.layers import Dense
 
 __all__ = ["diagnose", "examine"]
@@ -119,8 +119,9 @@ def _looks(case: Case, blind: float, losses: list[float]) -> Iterator[Finding]:
     yield from before
     course = follow(case, first, blind)
     losses += course.losses
-    ill_start = any(one.severity != "note" for one in before)
-    during = list(course_findings(case, course, start, stuck=ill_start))
+    blank = any(one.code == "no_signal" for one in data)
+    ill_start = any(one.code in STUCK for one in before)
+    during = list(course_findings(case, course, start, stuck=ill_start or blank))
     yield from during
     after = [] if during else list(aftermath_findings(case, blind))
     yield from (one for one in after if not (ill_start and one.code == "underfitting"))  # it could not learn

@@ -178,17 +178,18 @@ class Diagnosis:
     def _repr_html_(self) -> str:
         """Return the same for a notebook."""
         body = "".join(_finding_html(finding) for finding in self.findings)
-        trials = "".join(f"<pre>{escape(str(trial))}</pre>" for trial in self.trials)
+        trials = "".join(map(_trial_html, self.trials))
         head = f"<p><b>{escape(self.summary)}</b></p><p>{escape(self.course)}</p>"
         return f'<div class="glassnet">{head}{body}{trials}</div>'
 
 
+CELL = "text-align:left;padding:0 1.2rem 0 0"
 COLOURS = {"error": "#a83f00", "warning": "#8a6100", "note": "#5b6773"}
 
 
 def _finding_html(finding: Finding) -> str:
     numbers = "".join(
-        f'<tr><td style="text-align:left">{escape(name)}</td><td style="text-align:right">{value}</td></tr>'
+        f'<tr><td style="{CELL}">{escape(name)}</td><td style="{CELL}">{value}</td></tr>'
         for name, value in finding.table
     )
     colour = COLOURS[finding.severity]
@@ -198,6 +199,38 @@ def _finding_html(finding: Finding) -> str:
         f"({escape(finding.where)})</p>"
         f'<p style="margin:.2rem 0">{escape(finding.explanation)}</p>'
         f'<table style="margin:.3rem 0">{numbers}</table><pre>{escape(finding.remedy.python)}</pre></div>'
+    )
+
+
+BEFORE, AFTER = "#a83f00", "#0072b2"
+ACROSS, DOWN = 320, 70
+
+
+def _trial_html(trial: Trial) -> str:
+    """Return both curves of a trial as a drawing, with what is said of them."""
+    head, *_ = str(trial).splitlines()
+    top = max((value for value in (*trial.before, *trial.after) if isfinite(value)), default=1.0)
+    curves, rows = "", ""
+    for name, losses, score, colour in (
+        ("as it is", trial.before, trial.score_before, BEFORE),
+        ("remedied", trial.after, trial.score_after, AFTER),
+    ):
+        finite = [value for value in losses if isfinite(value)]
+        scale = (top if trial.comparable else max(finite, default=1.0)) or 1.0
+        across = ACROSS / max(len(trial.before) - 1, len(trial.after) - 1, 1)
+        points = " ".join(f"{i * across:.1f},{DOWN * (1 - value / scale):.1f}" for i, value in enumerate(finite))
+        curves += f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>'
+        ends = f"loss {_number(losses[0])} to {_number(losses[-1])}" if losses else "no epoch was finished"
+        rows += (
+            f'<tr><td style="{CELL};color:{colour}"><b>{name}</b></td><td style="{CELL}">{ends}</td>'
+            f'<td style="{CELL}">{trial.score} on held-out rows {_number(score)}</td></tr>'
+        )
+    note = "" if trial.comparable else "<p>The losses are on different scales: compare the scores.</p>"
+    return (
+        f'<div style="margin:.8rem 0"><p style="margin:.2rem 0">{escape(head)}</p>'
+        f'<svg width="{ACROSS + 8}" height="{DOWN + 8}" viewBox="-4 -4 {ACROSS + 8} {DOWN + 8}">'
+        f'<path d="M0,0 V{DOWN} H{ACROSS}" fill="none" stroke="#8a939b"/>{curves}</svg>'
+        f"<table>{rows}</table>{note}</div>"
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from glassnet.insight.data_signs import finding
+from glassnet.insight.data_signs import FEWEST, finding
 from glassnet.insight.findings import Finding
 from glassnet.insight.patient import Case
 from glassnet.insight.remedies import Change
@@ -49,10 +49,10 @@ def pairing_findings(case: Case) -> Iterator[Finding]:
             f"For classes take {right[0]} outputs with {right[1]}: the gradient is then output minus target.",
             Change("output", right),
         )  # fmt: skip
-    elif one_hot and output == "sigmoid":
+    elif one_hot and output == "sigmoid" and len(case.Y) >= FEWEST:
         yield finding(
             case, "labels_shape", "y", "warning",
-            {"columns of y": float(case.Y.shape[1]), "labels in every row": 1},
+            {"columns of y": float(case.Y.shape[1]), "ones in every row of y": 1},
             "Every row of y has exactly one 1: these are one-hot rows of one label, read here as several labels a row. "
             "Pass the class numbers (m,); outputs then compete (softmax) instead of answering apart.",
             Change("data", "y = np.argmax(y, axis=1)"),

@@ -54,6 +54,10 @@ class Case:
     method: str = ""
     drop_last: bool = False
     names: tuple[str, ...] = ()
+    table: tuple[str, ...] = ()
+    """The columns of the table that was given, before any pipeline; empty for arrays."""
+    labels: tuple[str, ...] = ()
+    """What the classes are called, where that is known."""
     dialect: Dialect = field(default_factory=Dialect)
     fitted: Array | None = None
     fitted_state: Array | None = None
@@ -92,6 +96,10 @@ class Case:
         named = [self.names[j] if self.names else str(j) for j in which[:5]]
         more = f" and {len(which) - 5} more" if len(which) > 5 else ""
         return f"column{'s' * (len(which) > 1)} {', '.join(named)}{more}"
+
+    def label(self, k: int) -> str:
+        """Return the name of class k, or its number."""
+        return repr(self.labels[k]) if k < len(self.labels) else f"number {k}"
 
     def run(self, epochs: int) -> Run:
         """Train a copy from the start for so many epochs (or iterations of a solver)."""

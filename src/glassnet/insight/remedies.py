@@ -218,6 +218,17 @@ def _spelt(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else repr(getattr(value, "name", value))
 
 
+def _without_columns(case: Case, which: Sequence[int]) -> str:
+    """Return the line that leaves columns out: by name, by number, or as advice where a pipeline has made them."""
+    if not case.table and not case.dialect.prefix:
+        return f"X = np.delete(X, {list(which)}, axis=1)"
+    named = [case.names[j] for j in which] if case.names else []
+    if named and set(named) <= set(case.table):
+        return f"X = X.drop(columns={named})"
+    made = ", ".join(named or map(str, which))
+    return f"# the steps before the network made {made}: leave out what they were made from"
+
+
 def _data_lines(case: Case, change: Change) -> list[str]:
     estimator = bool(case.dialect.model)
     if change.what == "data":
@@ -234,8 +245,7 @@ def _data_lines(case: Case, change: Change) -> list[str]:
             return ["model = TransformedTargetRegressor(model, transformer=StandardScaler())"]
         return ["Y = (Y - Y.mean(axis=0)) / Y.std(axis=0)"]
     if change.what == "drop_columns":
-        which = ", ".join(str(int(j)) for j in change.value)
-        return [f"X = np.delete(X, [{which}], axis=1)"]
+        return [_without_columns(case, [int(j) for j in change.value])]
     if change.what == "class_weight" and not estimator:
         return ["sample_weight = 1 / Y.mean(axis=0)[Y.argmax(axis=1)]"]
     return []

@@ -15,7 +15,7 @@ from glassnet.insight.remedies import Change
 from glassnet.insight.summary import ON_FLAT_ENDS
 from glassnet.layers import Dense, Dropout, Mode
 
-__all__ = ["Signs", "layer_signs", "look", "start_findings"]
+__all__ = ["STUCK", "Signs", "layer_signs", "look", "start_findings"]
 
 ROWS = 256
 """So many rows, evenly spaced, are sent through the network."""
@@ -24,6 +24,10 @@ FADED, SWOLLEN = 0.01, 10.0
 FADED_GRADIENT = 1e-3
 """Where the first layer's gradient is below this share of the last one's, learning does not reach it."""
 HALF = 0.5
+SURE = 3.0
+"""Outputs so many times as large as suits the targets are too sure of themselves."""
+STUCK = ("symmetric_weights", "dead_units", "saturated", "vanishing")
+"""Findings on the start that explain why a run cannot learn, whatever its penalty and its size."""
 SIGMOIDS = ("sigmoid", "tanh")
 
 
@@ -220,7 +224,8 @@ def _vanishing(case: Case, start: Look) -> Finding | None:
 
 def _first_loss(case: Case, start: Look, loss: float, blind: float) -> Iterator[Finding]:
     nothing = max(blind, know_nothing_loss(case))
-    if not loss > 3.0 * nothing + 0.1 or start.input_spread > SWOLLEN:
+    times = SURE if case.is_classes else SURE**2  # entropy grows with the outputs, a square with their square
+    if not loss > times * nothing + 0.1 or start.input_spread > SWOLLEN:
         return
     k = case.net.n_outputs
     evidence = {"loss before training": loss, "loss of the best constant prediction": blind}
