@@ -141,7 +141,8 @@ def _apply(file: _Writer, step: steps.Apply) -> None:
     named, result = write(step.formula, TEMPLATES, _number)
     lines = [f"    {name} = {text}" for name, text in named] + [f"    return {result}"]
     # your own may be called like something else in the file, or like nothing that Python allows
-    name = step.activation.name if step.activation.name in ACTIVATIONS else f"own_{identifier(step.activation.name)}"
+    name = step.activation.name
+    name = name if name in ACTIVATIONS and name != "softmax" else f"own_{identifier(name)}"
     equation = _in_docstring(step.activation.equation) or "f(z)"
     text = f'def NAME(z):\n    """{equation}"""\n' + "\n".join(lines)
     while file.functions.get(name, text.replace("NAME", name)) != text.replace("NAME", name):
