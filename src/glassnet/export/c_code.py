@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,8 @@ class _Writer:
         sizes = "".join(f"[{size}]" for size in array.shape)
         values = array.astype(self.plan.dtype)
         rows = [values] if values.ndim == 1 else list(values)
-        written = [_wrapped(self.number(value) for value in row) for row in rows]
+        # NumPy writes the shortest text that is the number, and many numbers at once
+        written = [_wrapped(f"{text}{self.suffix}" for text in row.astype("U32").tolist()) for row in rows]
         inner = written[0] if array.ndim == 1 else ",\n".join(f"{{\n{row}\n}}" for row in written)
         self.data.append(f"static const {self.real} {name}{sizes} = {{\n{inner}\n}};")
         return name
@@ -125,7 +127,7 @@ class _Writer:
         what = "probabilities, of these classes" if plan.classes else "outputs"
         lines += [f"{len(plan.outputs)} {what}:"]
         lines += [f"  y[{j}]  {c_comment(name)}" for j, name in enumerate(plan.outputs)]
-        lines += [c_comment(note)[1:-1] for note in plan.notes]
+        lines += [line for note in plan.notes for line in wrap(c_comment(note)[1:-1], 100)]
         return "\n".join(f" * {line}".rstrip() for line in lines)
 
     def classes(self) -> str:

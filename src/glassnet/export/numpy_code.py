@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,7 @@ class _Writer:
         classes = f"CLASSES = {_labels(plan.classes)}\n" if plan.classes else ""
         return TEMPLATE.format(
             kind=plan.kind, dtype=plan.dtype.name, version=sys.modules["glassnet"].__version__,
-            notes="".join(f"\n{_in_docstring(note)}" for note in plan.notes),
+            notes="".join(f"\n{fill(_in_docstring(note), 100)}\n" for note in plan.notes),
             inputs=_names(plan.inputs), outputs=_names(plan.outputs), classes=classes,
             functions="".join(f"\n\n\n{text}" for text in self.functions.values()),
             finite="" if any(isinstance(step, steps.Fill) for step in plan.steps) else FINITE,
