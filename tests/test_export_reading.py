@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -15,7 +17,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 import glassnet as gn
-from export_cases import CASES, LAYER_EXAMPLES, case
+from export_cases import CASES, LAYER_EXAMPLES, Case, case
 from export_models import NUMBERS, TARGET, classes, classifier, model, regressor
 from glassnet import onnx_export
 from glassnet.activations import ACTIVATIONS, Activation
@@ -147,6 +149,37 @@ def test_fitted_things_that_cannot_be_exported() -> None:
         gn.GlassnetError, match="missing_values of SimpleImputer must be NaN to be exported, received -1"
     ):
         scaling.forwards(imputer, 4, np.dtype(np.float64))
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> Case:
+    """Any layers of the library one after the other, any widths, small random numbers."""
+    names = st.sampled_from(sorted(ACTIVATIONS))
+    dense = st.builds(lambda n, name, bias: gn.Dense(n, name, bias=bias), st.integers(1, 6), names, st.booleans())
+    others = st.sampled_from([gn.Dropout(0.5), gn.BatchNorm(), gn.LayerNorm()])
+    layers = draw(st.lists(dense | others, min_size=1, max_size=4))
+    net = gn.Network(draw(st.integers(1, 6)), layers)
+    rng = np.random.default_rng(draw(st.integers(0, 999)))
+    state = net.init_state() * rng.uniform(0.5, 2.0, net.state_layout.size)
+    return Case(net, rng.uniform(-0.7, 0.7, net.n_parameters), state, rng.normal(size=(7, net.n_inputs)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(networks())
+def test_any_network_is_exported_as_it_is(example: Case) -> None:
+    place: dict[str, Any] = {}
+    exec(gn.to_numpy(example.model), place)
+    np.testing.assert_allclose(place["predict"](example.X), example.output, rtol=1e-9, atol=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(networks())
+def test_onnxruntime_reads_any_network(example: Case) -> None:
+    pytest.importorskip("onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    session = onnxruntime.InferenceSession(gn.to_onnx(example.model), providers=["CPUExecutionProvider"])
+    predicted = session.run(None, {"X": example.X})[0]
+    np.testing.assert_allclose(predicted, example.output, rtol=1e-9, atol=1e-9)
 
 
 def test_numbers_that_float32_does_not_hold_are_refused() -> None:
