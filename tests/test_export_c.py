@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,6 +67,20 @@ def test_names_become_texts_and_comments(tmp_path: Path) -> None:
     subprocess.run(["gcc", *STRICT, "model.c", "-lm", "-o", "model"], cwd=tmp_path, check=True)
     shown = subprocess.run([tmp_path / "model"], capture_output=True, check=True).stdout.decode()
     assert shown.splitlines() == model("two classes").model.classes_.tolist()
+
+
+@needs_gcc
+def test_the_page_shows_what_the_program_prints(tmp_path: Path) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "export.md").read_text(encoding="utf-8")
+    place: dict[str, Any] = {}
+    for example in doctest.DocTestParser().get_examples(page):
+        if "onnx" not in example.source and "session" not in example.source:
+            exec(example.source, place)
+    program = compiled(place["c"], tmp_path, STRICT)
+    row, shown = re.findall(r'echo "(.*)" \| ./iris\n    (.*)\n', page)[0]
+    printed = run(program, np.array([row.split()], np.float64))[0]
+    np.testing.assert_allclose(printed, np.array(shown.split(), np.float64), rtol=1e-4)
+    np.testing.assert_allclose(printed, place["model"].predict_proba(place["X"][:1])[0], atol=1e-6)
 
 
 @needs_gcc

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -15,7 +17,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 import glassnet as gn
-from export_cases import CASES, LAYER_EXAMPLES, case
+from export_cases import CASES, LAYER_EXAMPLES, Case, case
 from export_models import NUMBERS, TARGET, classes, classifier, model, regressor
 from glassnet import onnx_export
 from glassnet.activations import ACTIVATIONS, Activation
@@ -106,7 +108,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "too short": ((BATCH.net, np.zeros(3), None), r"theta must be floats \(16,\), received float64 \(3,\)"),
     "without statistics": ((BATCH.net, BATCH.theta), r"with BatchNorm, received \(net, theta\). Pass \(net, run\)"),
     "wrong statistics": ((BATCH.net, BATCH.theta, np.zeros(3)), r"state must be \(10,\), received \(3,\)"),
-    "infinite": ((BATCH.net, BATCH.theta * np.inf, BATCH.state), "theta must be finite"),
+    "infinite": ((BATCH.net, BATCH.theta * np.inf, BATCH.state), "the numbers of the model must be finite in float64"),
     "a layer of your own": ((gn.Network(2, [Doubling()]), np.zeros(0)), "layer 1 must be one of Dense, .* Doubling"),
     "not fitted": (gn.MLPClassifier(), "model must be fitted, received a MLPClassifier that is not. Call fit first"),
     "another library's": (LogisticRegression(), "received LogisticRegression"),
@@ -147,6 +149,65 @@ def test_fitted_things_that_cannot_be_exported() -> None:
         gn.GlassnetError, match="missing_values of SimpleImputer must be NaN to be exported, received -1"
     ):
         scaling.forwards(imputer, 4, np.dtype(np.float64))
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> Case:
+    """Any layers of the library one after the other, any widths, small random numbers."""
+    names = st.sampled_from(sorted(ACTIVATIONS))
+    dense = st.builds(lambda n, name, bias: gn.Dense(n, name, bias=bias), st.integers(1, 6), names, st.booleans())
+    others = st.sampled_from([gn.Dropout(0.5), gn.BatchNorm(), gn.LayerNorm()])
+    layers = draw(st.lists(dense | others, min_size=1, max_size=4))
+    net = gn.Network(draw(st.integers(1, 6)), layers)
+    rng = np.random.default_rng(draw(st.integers(0, 999)))
+    state = net.init_state() * rng.uniform(0.5, 2.0, net.state_layout.size)
+    return Case(net, rng.uniform(-0.7, 0.7, net.n_parameters), state, rng.normal(size=(7, net.n_inputs)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(networks())
+def test_any_network_is_exported_as_it_is(example: Case) -> None:
+    place: dict[str, Any] = {}
+    exec(gn.to_numpy(example.model), place)
+    np.testing.assert_allclose(place["predict"](example.X), example.output, rtol=1e-9, atol=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(networks())
+def test_onnxruntime_reads_any_network(example: Case) -> None:
+    pytest.importorskip("onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    session = onnxruntime.InferenceSession(gn.to_onnx(example.model), providers=["CPUExecutionProvider"])
+    predicted = session.run(None, {"X": example.X})[0]
+    np.testing.assert_allclose(predicted, example.output, rtol=1e-9, atol=1e-9)
+
+
+def test_numbers_that_float32_does_not_hold_are_refused() -> None:
+    large = gn.Network(1, [gn.Dense(1)]), np.array([1e39, 0.0])
+    with pytest.raises(gn.GlassnetError, match=r"finite in float32, received NaN or infinity\. Pass dtype='float64'"):
+        gn.to_c(large, dtype="float32")
+    assert "1e+39" in gn.to_c(large)
+
+
+def test_an_activation_with_a_hostile_name() -> None:
+    """Neither name nor docstring becomes code, and like-named functions stay apart."""
+
+    def f(z: Any) -> Any:
+        """*/ #error \\" and \"\"\" import os"""
+        return z * 2.0
+
+    def g(z: Any) -> Any:
+        """another"""
+        return z * 3.0
+
+    layers = [gn.Dense(1, Activation(name, own, own)) for name in ("softmax", "relu", "np", "1 */") for own in (f, g)]
+    net = gn.Network(1, [*layers, gn.Dense(1, "relu"), gn.Dense(1)])
+    theta = np.tile([1.0, 0.0], len(net.layers))
+    place: dict[str, Any] = {}
+    exec(gn.to_numpy((net, theta)), place)
+    assert place["predict"](np.ones((1, 1))) == 6.0**4
+    source = gn.to_c((net, theta))
+    assert source.count("#error") == 2 * source.count("* / #error") - source.count("* / #error") > 0
 
 
 def test_a_function_that_changes_its_mind_is_refused() -> None:

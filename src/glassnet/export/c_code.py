@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -80,7 +82,8 @@ class _Writer:
         sizes = "".join(f"[{size}]" for size in array.shape)
         values = array.astype(self.plan.dtype)
         rows = [values] if values.ndim == 1 else list(values)
-        written = [_wrapped(self.number(value) for value in row) for row in rows]
+        # NumPy writes the shortest text that is the number, and many numbers at once
+        written = [_wrapped(f"{text}{self.suffix}" for text in row.astype("U32").tolist()) for row in rows]
         inner = written[0] if array.ndim == 1 else ",\n".join(f"{{\n{row}\n}}" for row in written)
         self.data.append(f"static const {self.real} {name}{sizes} = {{\n{inner}\n}};")
         return name
@@ -101,13 +104,15 @@ class _Writer:
             source = target
         self.loop(f"y[j] = {source}[j];", sizes[-1])
         code = "\n".join([*self.data, *self.functions.values()])
-        helpers = "".join(text for use, text in HELPERS.items() if f"{use}(" in code + "\n".join(self.body))
-        widest = max(sizes)
+        helpers = "".join(
+            text for use, text in HELPERS.items() if re.search(rf"\b{use}\(", code + "\n".join(self.body))
+        )
+        buffers = [f"{self.real} a{k}[{max(sizes)}];" for k in (1, 0)[: len(plan.steps)]]
         return TEMPLATE.format(
             about=self.about(), upper=upper, name=self.name, real=self.real, inputs=sizes[0], outputs=sizes[-1],
             classes=self.classes(), helpers=helpers.replace("REAL", self.real), code=code,
-            buffers="".join(f"{self.real} a{k}[{widest}]; " for k in (1, 0)[: len(plan.steps)]),
-            body="\n    ".join(self.body), digits=9 if self.suffix else 17, suffix=self.suffix,
+            body="\n".join(_indented([*buffers, *self.body])),
+            digits=9 if self.suffix else 17, suffix=self.suffix,
             scan="%f" if self.suffix else "%lf",
         )  # fmt: skip
 
@@ -122,7 +127,7 @@ class _Writer:
         what = "probabilities, of these classes" if plan.classes else "outputs"
         lines += [f"{len(plan.outputs)} {what}:"]
         lines += [f"  y[{j}]  {c_comment(name)}" for j, name in enumerate(plan.outputs)]
-        lines += [c_comment(note)[1:-1] for note in plan.notes]
+        lines += [line for note in plan.notes for line in wrap(c_comment(note)[1:-1], 100)]
         return "\n".join(f" * {line}".rstrip() for line in lines)
 
     def classes(self) -> str:
@@ -131,6 +136,17 @@ class _Writer:
             return ""
         names = ",\n".join(f"    {c_string(str(one))}" for one in self.plan.classes)
         return f"const char *const {self.name}_classes[{self.name.upper()}_OUTPUTS] = {{\n{names}\n}};\n\n"
+
+
+def _indented(lines: Iterable[str]) -> list[str]:
+    """Indent what stands between braces, and what a `for` without a statement repeats."""
+    depth, done, loop = 1, [], 0
+    for line in lines:
+        depth -= line == "}"
+        done.append("    " * (depth + loop) + line)
+        depth += line == "{"
+        loop = int(line.startswith("for ") and line.endswith(")"))
+    return done
 
 
 def _wrapped(words: Iterable[str], width: int = 110) -> str:
@@ -274,8 +290,7 @@ void {name}_predict(const {real} x[{upper}_INPUTS], {real} y[{upper}_OUTPUTS]);
 
 void {name}_predict(const {real} x[{upper}_INPUTS], {real} y[{upper}_OUTPUTS])
 {{
-    {buffers}
-    {body}
+{body}
 }}
 
 #ifdef {upper}_MAIN

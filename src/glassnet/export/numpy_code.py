@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,7 @@ class _Writer:
         classes = f"CLASSES = {_labels(plan.classes)}\n" if plan.classes else ""
         return TEMPLATE.format(
             kind=plan.kind, dtype=plan.dtype.name, version=sys.modules["glassnet"].__version__,
-            notes="".join(f"\n{_in_docstring(note)}" for note in plan.notes),
+            notes="".join(f"\n{fill(_in_docstring(note), 100)}\n" for note in plan.notes),
             inputs=_names(plan.inputs), outputs=_names(plan.outputs), classes=classes,
             functions="".join(f"\n\n\n{text}" for text in self.functions.values()),
             finite="" if any(isinstance(step, steps.Fill) for step in plan.steps) else FINITE,
@@ -141,7 +142,8 @@ def _apply(file: _Writer, step: steps.Apply) -> None:
     named, result = write(step.formula, TEMPLATES, _number)
     lines = [f"    {name} = {text}" for name, text in named] + [f"    return {result}"]
     # your own may be called like something else in the file, or like nothing that Python allows
-    name = step.activation.name if step.activation.name in ACTIVATIONS else f"own_{identifier(step.activation.name)}"
+    name = step.activation.name
+    name = name if name in ACTIVATIONS and name != "softmax" else f"own_{identifier(name)}"
     equation = _in_docstring(step.activation.equation) or "f(z)"
     text = f'def NAME(z):\n    """{equation}"""\n' + "\n".join(lines)
     while file.functions.get(name, text.replace("NAME", name)) != text.replace("NAME", name):

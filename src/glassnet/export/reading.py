@@ -33,16 +33,29 @@ def plan_of(model: Any, dtype: str | None = None) -> Plan:
 
     Raises GlassnetError for models that cannot be exported, with what can be done instead.
     """
-    from sklearn.compose import TransformedTargetRegressor
-    from sklearn.pipeline import Pipeline
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite, or not in float32, is found below
+        plan = _read(model, dtype)
+    for step in plan.steps:
+        for value in vars(step).values():
+            if isinstance(value, np.ndarray) and not np.isfinite(value).all():
+                remedy = "Pass dtype='float64'." if plan.dtype == np.float32 else "Fit it again, to smaller numbers."
+                raise fault("the numbers of the model", f"finite in {plan.dtype}", "NaN or infinity", remedy)
+    return plan
 
-    from glassnet.estimators import Autoencoder, Ensemble, MLPClassifier, MLPRegressor
 
+def _read(model: Any, dtype: str | None) -> Plan:
+    """Return the plan by what the model is."""
     if isinstance(model, Saved):
         model = (model.net, model.theta, model.state)
     if isinstance(model, tuple):
         net, theta, state = _parts(model)
         return _of_network(net, theta, state, dtype)
+
+    from sklearn.compose import TransformedTargetRegressor
+    from sklearn.pipeline import Pipeline
+
+    from glassnet.estimators import Autoencoder, Ensemble, MLPClassifier, MLPRegressor
+
     if isinstance(model, MLPClassifier | MLPRegressor | Autoencoder):
         _check_fitted(model, "theta_")
         return _of_classifier(model, dtype) if isinstance(model, MLPClassifier) else _of_numbers(model, dtype)
@@ -82,9 +95,6 @@ def _of_network(net: Network, theta: Any, state: Any, dtype: str | None) -> Plan
     state = np.empty(0) if state is None or not size else np.asarray(state)
     if state.shape != (size,):
         raise fault("state", f"({size},)", state.shape, "Take run.state.")
-    for name, vector in (("theta", theta), ("state", state)):
-        if not np.isfinite(vector).all():
-            raise fault(name, "finite", "NaN or infinity", "Take the weights of an earlier epoch.")
     number = np.dtype(theta.dtype if dtype is None else choose("dtype", dtype, DTYPES))
     return _plan(network_steps(net, theta, state, number), _names(None, net.n_inputs), number, "network")
 
@@ -129,7 +139,7 @@ def _of_classifier(model: Any, dtype: str | None) -> Plan:
 
 def _of_scaled_target(model: Any, dtype: str | None) -> Plan:
     """A regressor whose target was scaled: the scaling is undone behind it."""
-    plan = plan_of(model.regressor_, dtype)
+    plan = _read(model.regressor_, dtype)
     behind = backwards(model.transformer_, len(plan.outputs), plan.dtype)
     return replace(plan, steps=(*plan.steps, *behind))
 
@@ -139,7 +149,7 @@ def _of_scaled_target(model: Any, dtype: str | None) -> Plan:
 
 def _of_pipeline(pipeline: Any, dtype: str | None) -> Plan:
     """What stands before the network is put before its steps, from the front."""
-    plan = plan_of(pipeline.steps[-1][1], dtype)
+    plan = _read(pipeline.steps[-1][1], dtype)
     before = [step for _, step in pipeline.steps[:-1] if step is not None and step != "passthrough"]
     notes: tuple[str, ...] = ()
     names = _names(before[0] if before else pipeline.steps[-1][1], len(plan.inputs))
