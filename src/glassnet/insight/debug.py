@@ -24,7 +24,7 @@ from glassnet.insight.foreign import Foreign, Form, Problem, Unusable, check_fun
 from glassnet.insight.judging import Finding, Point, exchanged, judge_by_network, judge_by_numbers, right_gradients
 from glassnet.insight.mending import network_in_words
 from glassnet.insight.rebuilding import Rebuilt, Terms, rebuild, refit
-from glassnet.insight.samples import Samples, find_samples
+from glassnet.insight.samples import Samples, find_samples, pairing_matters
 from glassnet.insight.shaping import shaped
 from glassnet.insight.verdicts import GradientDiagnosis
 from glassnet.insight.wording import Case, root, verdict
@@ -33,6 +33,14 @@ __all__ = ["debug_gradients"]
 
 TRIALS = 9
 """Points at which the loss must be reproduced before a network counts as recognised."""
+
+
+UNPAIRED = Problem(
+    "unpaired",
+    "The loss does not change when the targets are dealt out to other samples: outputs (m, 1) less targets (m,) become "
+    "(m, m), each output with every target.",
+    "Give both one shape: `y = y.reshape(-1, 1)`, or `out.ravel()`.",
+)
 
 
 @dataclass(frozen=True)
@@ -106,6 +114,8 @@ def _diagnose(
     notes = []
     near = _near(foreign.form.arrays, rng)
     samples = find_samples(lambda d: _try(lambda: foreign.loss(near, d)), data)
+    if samples is not None and not pairing_matters(lambda d: _try(lambda: foreign.loss(near, d)), data, samples):
+        problems = (*problems, UNPAIRED)
     if samples is not None and samples.m > max_rows:
         rows = np.sort(rng.choice(samples.m, max_rows, replace=False))
         notes.append(f"Of {samples.m} samples {max_rows} were used, drawn at random.")

@@ -49,6 +49,10 @@ FAULTS: Mapping[str, tuple[str, str]] = {
         "It has the wrong sign: it points downhill.", "Change its sign (the error is a - y, not y - a).",
     ),
     "constant_factor": ("It is wrong by a constant factor.", "Look for a number that is not in the loss."),
+    "updated_params": (
+        "It is no gradient: it is the parameter after a step of gradient descent.",
+        "Return {dW}, and make the step outside.",
+    ),
     "transposed": ("It is transposed.", "Return its transpose, or turn the product round: {product}"),
     "bias_not_summed": ("It is not summed over the samples.", "{bias}"),
     "wrong_shape": (
