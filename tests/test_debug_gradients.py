@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import glassnet as gn
+from glassnet.insight.verdicts import FAULTS
 
 NETWORKS = ("sigmoid", "relu_softmax", "tanh")
 FAST = [p for i, p in enumerate(PLANTED) if p.program in NETWORKS and i % 6 == 0] + [
@@ -64,6 +66,11 @@ def test_the_benchmark_sees_a_debugger_that_is_wrong() -> None:
 
     flat = next(seed for seed in range(2000, 2100) if isinstance(sound(seed).params, np.ndarray))
     assert "constant_factor" in alarm(flat, harsh)[0]
+
+
+def test_every_name_of_a_fault_is_in_the_documentation() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "debugging.md").read_text(encoding="utf-8")
+    assert [code for code in FAULTS if f"| `{code}` |" not in page] == ["right"]
 
 
 @pytest.mark.slow
