@@ -61,7 +61,7 @@ def debug_gradients(
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     tolerance: float = 1e-5,
     max_entries: int = 40,
-    max_rows: int = 256,
+    max_rows: int = 64,
     rng: int = 0,
 ) -> GradientDiagnosis:
     """Compare the gradients of your own function with measured ones, and name the fault of each array.
@@ -112,6 +112,10 @@ def _diagnose(
     max_rows: int, rng: np.random.Generator,
 ) -> GradientDiagnosis:  # fmt: skip
     notes = []
+    if not data:
+        notes.append(
+            "No data were passed. Pass them after the parameters, f(params, X, y): more faults have names then."
+        )
     near = _near(foreign.form.arrays, rng)
     samples = find_samples(lambda d: _try(lambda: foreign.loss(near, d)), data)
     if samples is not None and not pairing_matters(lambda d: _try(lambda: foreign.loss(near, d)), data, samples):

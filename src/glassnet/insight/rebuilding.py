@@ -172,8 +172,11 @@ def _quick(penalties: Array, J: Array, most: float) -> Callable[[Array], Array]:
     def fits(costs: Array) -> Array:
         finite = np.asarray(np.isfinite(costs).all(axis=1))
         costs = np.where(finite[:, None], costs, 0.0)
-        own = costs - (costs @ U) @ U.T
-        size = (own**2).sum(axis=1)
+        with np.errstate(over="ignore"):  # a wrong guess may be huge
+            own = costs - (costs @ U) @ U.T
+            size = (own**2).sum(axis=1)
+            finite &= np.isfinite(size)
+            own = np.where(finite[:, None], own, 0.0)
         c = (own @ rest) / np.where(size > 0, size, 1.0)
         return np.asarray(finite & (size > 0) & (np.abs(rest - c[:, None] * own).max(axis=1) <= most))
 

@@ -215,10 +215,11 @@ class GradientDiagnosis:
         if not self.verdicts:
             return "The gradients cannot be checked yet."
         if wrong:
-            return f"{wrong} of {len(self.verdicts)} gradients need attention."
-        return f"All {len(self.verdicts)} gradients are right." + (
-            " But the function has a fault." if self.problems else ""
-        )
+            if len(self.verdicts) == 1:
+                return "The gradient needs attention."
+            return f"{wrong} of {len(self.verdicts)} gradients {'needs' if wrong == 1 else 'need'} attention."
+        some = f"All {len(self.verdicts)} gradients are" if len(self.verdicts) > 1 else "The gradient is"
+        return f"{some} right." + (" But the function has a fault." if self.problems else "")
 
     def __str__(self) -> str:
         lines = [self.headline]

@@ -110,7 +110,12 @@ def _verdict(
     words = [FAULTS[code][0] if lone or code != "inherited" else BESIDES for code in codes]
     if finding.factor and any(code in FACTORS for code in codes):
         words.append(f"(Yours is {finding.factor} times the right one.)")
-    mends = dict.fromkeys(FAULTS[code][1].format(**lines) for code in codes if lone or code != "inherited")
+    whole = l == len(case.net.slots) if case.net is not None else False
+    if whole and any(FAULTS[code][1] == "{delta}" for code in codes):  # that line has the factor and the sign in it
+        codes_to_mend = [code for code in codes if code not in FACTORS]
+    else:
+        codes_to_mend = list(codes)
+    mends = dict.fromkeys(FAULTS[code][1].format(**lines) for code in codes_to_mend if lone or code != "inherited")
     unsure = any(code in ("unknown", "nearly_right", "kink", "too_coarse", "shape_unknown") for code in codes)
     confidence = "unsure" if unsure else "likely" if finding.rivals else "certain"
     error, flat, yours, measured = seen
