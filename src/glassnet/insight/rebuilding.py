@@ -96,6 +96,11 @@ class Rebuilt:
             a.append(f.f(z[-1]))
         return Pass(tuple(z), tuple(a), W, b)
 
+    def sizes(self, arrays: Sequence[Array]) -> list[int]:
+        """Return the number of inputs and of the units of each layer."""
+        W = [slot.read(arrays)[0] for slot in self.slots]
+        return [W[0].shape[0], *(w.shape[1] for w in W)]
+
     @property
     def matched(self) -> bool:
         """Whether loss and output belong together, so that delta = a - y."""
