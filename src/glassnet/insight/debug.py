@@ -133,7 +133,8 @@ def _diagnose(
         rows = np.sort(rng.choice(samples.m, max_rows, replace=False))
         notes.append(f"Of {samples.m} samples {max_rows} were used, drawn at random.")
         data, samples = samples.take(data, rows), replace(samples, m=max_rows)
-    noise = noise_of(lambda t: foreign.loss([a + t for a in foreign.form.arrays], data))
+    starts = (foreign.form.arrays, near, *(_near(near, rng) for _ in range(3)))  # in some all units may be dead
+    noise = max(_noise(foreign, data, start, near) for start in starts)
     net, foreign = _recognise(foreign, data, samples, noise, rng)
     study = _study(foreign, data, samples, near, noise, rng)
     right = _right(study, net, max_entries, rng)
@@ -193,6 +194,12 @@ def _try(compute: Callable[[], float]) -> float | None:
         return compute()
     except Unusable:
         return None
+
+
+def _noise(foreign: Foreign, data: Sequence[Any], start: Sequence[Array], near: Sequence[Array]) -> float:
+    """Return how much rounding shakes the loss at `start`, seen along a direction in general position."""
+    way = [a - b + 0.1 * np.sign(a) for a, b in zip(near, foreign.form.arrays, strict=True)]
+    return noise_of(lambda t: foreign.loss([a + t * d for a, d in zip(start, way, strict=True)], data))
 
 
 def _near(arrays: Sequence[Array], rng: np.random.Generator) -> tuple[Array, ...]:

@@ -32,7 +32,8 @@ class Samples:
 def pairing_matters(loss: Callable[[Sequence[Any]], float | None], data: Sequence[Any], samples: Samples) -> bool:
     """Return whether the loss changes when the targets (the second data) are dealt out to other samples.
 
-    It does not where outputs (m, 1) less targets (m,) became (m, m) by broadcasting.
+    It does not where outputs (m, 1) less targets (m,) became (m, m) by broadcasting. Where it does not change with the
+    inputs either, nothing is known, and the answer is yes.
 
     >>> X, y = np.arange(3.0)[:, None], np.array([1.0, 4.0, 2.0])
     >>> samples = Samples(3, 0, (0, 1))
@@ -45,9 +46,14 @@ def pairing_matters(loss: Callable[[Sequence[Any]], float | None], data: Sequenc
     which = samples.holds[1]
     if np.array_equal(moved[which], data[which]):
         return True
-    others = [moved[i] if i == which else d for i, d in enumerate(data)]
-    at, J = loss(list(data)), loss(others)
-    return at is None or J is None or abs(J - at) > 1e-9 * max(abs(at), 1e-300)
+    alike = samples.take(data, np.zeros(samples.m, dtype=int))
+    at = loss(list(data))
+
+    def moves(other: Sequence[Any], place: int) -> bool:
+        J = loss([other[i] if i == place else d for i, d in enumerate(data)])
+        return at is None or J is None or abs(J - at) > 1e-9 * max(abs(at), 1e-300)
+
+    return moves(moved, which) or not moves(alike, samples.holds[0])
 
 
 def _plain(d: Any) -> Any:
