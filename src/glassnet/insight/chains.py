@@ -61,7 +61,7 @@ def chains(shapes: Shapes, d: int, turned: bool) -> Iterator[tuple[int, tuple[Sl
             rest = tuple(i for i in unused if i != w)
             for within, q in _outputs(shapes[w], n, turned):
                 biases: list[int | None] = [i for i in rest if not within and _is_bias(shapes[i], q)]
-                for bias in biases or [None]:
+                for bias in [*biases, None]:
                     left = tuple(i for i in rest if i != bias)
                     yield from grow(q, left, (*slots, Slot(w, bias, within, turned)))
 

@@ -24,7 +24,7 @@ from glassnet.insight.foreign import Foreign, Form, Problem, Unusable, check_fun
 from glassnet.insight.judging import Finding, Point, exchanged, judge_by_network, judge_by_numbers, right_gradients
 from glassnet.insight.mending import network_in_words
 from glassnet.insight.rebuilding import Rebuilt, Terms, rebuild, refit
-from glassnet.insight.samples import Samples, find_samples
+from glassnet.insight.samples import Samples, find_samples, pairing_matters
 from glassnet.insight.shaping import shaped
 from glassnet.insight.verdicts import GradientDiagnosis
 from glassnet.insight.wording import Case, root, verdict
@@ -33,6 +33,14 @@ __all__ = ["debug_gradients"]
 
 TRIALS = 9
 """Points at which the loss must be reproduced before a network counts as recognised."""
+
+
+UNPAIRED = Problem(
+    "unpaired",
+    "The loss does not change when the targets are dealt out to other samples: outputs (m, 1) less targets (m,) become "
+    "(m, m), each output with every target.",
+    "Give both one shape: `y = y.reshape(-1, 1)`, or `out.ravel()`.",
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,19 @@ class Study:
     noise: float
 
 
+@dataclass(frozen=True)
+class Right:
+    """The right gradients `truths` (by point and array, NaN: not known), and the differences at the first point.
+
+    `net` is the network that they come from, with its `terms` at each point; None: they are differences.
+    """
+
+    net: Rebuilt | None
+    terms: Sequence[Terms]
+    truths: Sequence[Sequence[Array]]
+    measured: Sequence[Measured]
+
+
 def debug_gradients(
     loss_and_grads: Callable[..., Any] | tuple[Callable[..., Any], Callable[..., Any]],
     params: Any,
@@ -53,7 +74,7 @@ def debug_gradients(
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     tolerance: float = 1e-5,
     max_entries: int = 40,
-    max_rows: int = 256,
+    max_rows: int = 64,
     rng: int = 0,
 ) -> GradientDiagnosis:
     """Compare the gradients of your own function with measured ones, and name the fault of each array.
@@ -103,55 +124,67 @@ def _diagnose(
     foreign: Foreign, data: Sequence[Any], problems: tuple[Problem, ...], tolerance: float, max_entries: int,
     max_rows: int, rng: np.random.Generator,
 ) -> GradientDiagnosis:  # fmt: skip
-    notes = []
     near = _near(foreign.form.arrays, rng)
     samples = find_samples(lambda d: _try(lambda: foreign.loss(near, d)), data)
+    if samples is not None and not pairing_matters(lambda d: _try(lambda: foreign.loss(near, d)), data, samples):
+        problems = (*problems, UNPAIRED)
+    notes = [] if data else ["No data were passed. Pass them after the parameters, and more faults have names."]
     if samples is not None and samples.m > max_rows:
         rows = np.sort(rng.choice(samples.m, max_rows, replace=False))
         notes.append(f"Of {samples.m} samples {max_rows} were used, drawn at random.")
         data, samples = samples.take(data, rows), replace(samples, m=max_rows)
-    noise = noise_of(lambda t: foreign.loss([a + t for a in foreign.form.arrays], data))
+    starts = (foreign.form.arrays, near, *(_near(near, rng) for _ in range(3)))  # in some all units may be dead
+    noise = max(_noise(foreign, data, start, near) for start in starts)
     net, foreign = _recognise(foreign, data, samples, noise, rng)
     study = _study(foreign, data, samples, near, noise, rng)
-    kept = [
-        choose_entries(g, a.size, max_entries, rng)
-        for g, a in zip(study.points[0].grads, foreign.form.arrays, strict=True)
-    ]
-    measured = _measured(study, study.points[0], kept)
-    terms: list[Terms] = []
-    if net is not None:
-        terms = [_terms(study, net, point, rng) or net.terms for point in study.points]
-        truths = [_by_place(right_gradients(net, t, p), p) for t, p in zip(terms, study.points, strict=True)]
-        if not _agree(truths[0], measured):
-            net = None
-    if net is None:
-        truths = [_spread(measured, study.points[0])]
-        truths += [_spread(_measured(study, p, kept), p) for p in study.points[1:]]
+    right = _right(study, net, max_entries, rng)
     if noise > COARSE * abs(study.points[0].loss):
-        tolerance = max(tolerance, 1e-4 if net is not None else min(0.05, 20 * _relative_error(measured)))
+        least = 1e-4 if right.net is not None else min(0.05, 20 * _relative_error(right.measured))
+        tolerance = max(tolerance, least)
         notes.append(
             f"Rounding shakes the loss by {noise:.0e}, as in single precision: errors up to {tolerance:.0e} of an "
             "array's largest entry are let pass. In float64 they could be seen."
         )
+    return _report(study, right, problems, notes, tolerance)
+
+
+def _right(study: Study, net: Rebuilt | None, max_entries: int, rng: np.random.Generator) -> Right:
+    """Return the right gradients at each point: those of the network where it agrees with differences, or these."""
+    first = study.points[0]
+    kept = [choose_entries(g, a.size, max_entries, rng) for g, a in zip(first.grads, first.arrays, strict=True)]
+    measured = _measured(study, first, kept)
+    if net is not None:
+        terms = [_terms(study, net, point, rng) or net.terms for point in study.points]
+        truths = [_by_place(right_gradients(net, t, p), p) for t, p in zip(terms, study.points, strict=True)]
+        if _agree(truths[0], measured):
+            return Right(net, terms, truths, measured)
+    truths = [_spread(measured, first), *(_spread(_measured(study, p, kept), p) for p in study.points[1:])]
+    return Right(None, [], truths, measured)
+
+
+def _report(
+    study: Study, right: Right, problems: tuple[Problem, ...], notes: Sequence[str], tolerance: float
+) -> GradientDiagnosis:
+    """Judge each array, and say it."""
+    net, truths, samples, names = right.net, right.truths, study.samples, study.foreign.form.names
     known = Known(
-        samples.m if samples else 0, net.n_outputs if net else _outputs(data, samples),
-        tuple(float(d) for d in data if isinstance(d, float | np.floating)), len({p.m for p in study.points}) > 1,
+        samples.m if samples else 0, net.n_outputs if net else _outputs(study.data, samples),
+        tuple(float(d) for d in study.data if isinstance(d, float | np.floating)),
+        len({p.m for p in study.points}) > 1,
     )  # fmt: skip
     shapes = shaped(study.points, truths, samples)
     points = shapes.points
     found: dict[int, Finding] = {}
     if net is not None:
-        found = judge_by_network(net, terms, points, known, tolerance)
-    masks = [np.isfinite(np.sum([truth[j] for truth in truths], axis=0)) for j in range(len(kept))]
+        found = judge_by_network(net, right.terms, points, known, tolerance)
+    masks = [np.isfinite(np.sum([truth[j] for truth in truths], axis=0)) for j in range(len(names))]
     by_numbers = judge_by_numbers(points, truths, masks, known, tolerance)
     found |= {j: f for j, f in by_numbers.items() if j not in found or f.cost < found[j].cost}
     found |= exchanged(points, truths, masks, tolerance)
     received = [None if g is None else g.shape for g in study.points[0].grads]
-    case = Case(foreign.form.names, points, truths, measured, shapes, found, net, known.m, tolerance, received)
-    verdicts = {name: verdict(case, j) for j, name in enumerate(foreign.form.names)}
-    sizes = [] if net is None else [net.slots[0].read(points[0].arrays)[0].shape[0]]
-    sizes += [] if net is None else [slot.read(points[0].arrays)[0].shape[1] for slot in net.slots]
-    text = "" if net is None else network_in_words(net, foreign.form.names, known.m or 1, sizes)
+    case = Case(names, points, truths, right.measured, shapes, found, net, known.m, tolerance, received)
+    verdicts = {name: verdict(case, j) for j, name in enumerate(names)}
+    text = "" if net is None else network_in_words(net, names, known.m or 1, net.sizes(points[0].arrays))
     return GradientDiagnosis(verdicts, problems, text, root(case, verdicts), tuple(notes))
 
 
@@ -161,6 +194,12 @@ def _try(compute: Callable[[], float]) -> float | None:
         return compute()
     except Unusable:
         return None
+
+
+def _noise(foreign: Foreign, data: Sequence[Any], start: Sequence[Array], near: Sequence[Array]) -> float:
+    """Return how much rounding shakes the loss at `start`, seen along a direction in general position."""
+    way = [a - b + 0.1 * np.sign(a) for a, b in zip(near, foreign.form.arrays, strict=True)]
+    return noise_of(lambda t: foreign.loss([a + t * d for a, d in zip(start, way, strict=True)], data))
 
 
 def _near(arrays: Sequence[Array], rng: np.random.Generator) -> tuple[Array, ...]:

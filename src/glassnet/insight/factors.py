@@ -173,6 +173,8 @@ def _with_penalty(
         X = np.stack([v * size**e, unit], axis=1)
         found = np.linalg.lstsq(X / np.abs(X).max(axis=0), g, rcond=None)[0] / np.abs(X).max(axis=0)
         if (r := float(np.abs(g - X @ found).max()) / top) <= tolerance:
+            if p is None and e == 0 and found[0] < 0 and abs(found[1] - 1.0) < 1e-4:
+                return Fit(("updated_params",), 1.0, r, f"{-found[0]:.6g}")
             name = name_factor(float(found[0]), e, known)
             q = float(found[1])
             penalty = ("penalty_missing",) if p is not None and abs(q) < 1e-4 else _penalty(q, 0, p is not None)

@@ -101,6 +101,10 @@ def form_of(params: Any, shapes: Mapping[str, tuple[int, ...]] | None = None) ->
     return form.cut(shapes)
 
 
+def _is_list(tree: Any) -> bool:
+    return isinstance(tree, list | tuple) or (isinstance(tree, np.ndarray) and tree.dtype == object)
+
+
 def _is_leaf(tree: Any) -> bool:
     if isinstance(tree, np.ndarray):
         return tree.dtype.kind in "fiub"
@@ -116,7 +120,7 @@ def _leaves(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     elif isinstance(tree, Mapping):
         for key, branch in tree.items():
             yield from _leaves(branch, f"{name}[{key!r}]" if name else str(key))
-    elif isinstance(tree, list | tuple):
+    elif _is_list(tree):
         for i, branch in enumerate(tree):
             yield from _leaves(branch, f"{name or 'params'}[{i}]")
 
@@ -127,6 +131,11 @@ def _rebuild(tree: Any, arrays: Iterator[Array]) -> Any:
         return float(array) if isinstance(tree, float) else array.copy()
     if isinstance(tree, Mapping):
         return {key: _rebuild(branch, arrays) for key, branch in tree.items()}
+    if isinstance(tree, np.ndarray) and tree.dtype == object:
+        same = np.empty(tree.shape, dtype=object)
+        for i in range(tree.size):
+            same.flat[i] = _rebuild(tree.flat[i], arrays)
+        return same
     if isinstance(tree, list | tuple):
         branches = [_rebuild(branch, arrays) for branch in tree]
         if hasattr(tree, "_make"):
@@ -194,7 +203,12 @@ def _pair(out: Any, n_arrays: int) -> tuple[Any, Any]:
         raise Unusable(
             Problem("not_a_pair", "Your function returns (grads, loss).", "Turn it round: `return loss, grads`.")
         )
-    return out[0], (list(out[1:]) if n_arrays > 1 and len(out) == n_arrays + 1 else out[1])
+    apart = _count(out[1]) != n_arrays and _count(list(out[1:])) == n_arrays  # loss, dW1, db1, ... or loss, dWs, dbs
+    return out[0], (list(out[1:]) if apart else out[1])
+
+
+def _count(tree: Any) -> int:
+    return sum(1 for _ in _leaves_or_none(tree))
 
 
 def _is_one_number(value: Any) -> bool:
@@ -232,7 +246,7 @@ def _bare(name: str) -> str:
 
 def match(form: Form, grads: Any) -> tuple[Array | None, ...]:
     """Return the gradients in the order of the parameters: found by name, or else by place."""
-    if isinstance(grads, Mapping | list | tuple) and not _is_leaf(grads):
+    if (isinstance(grads, Mapping) or _is_list(grads)) and not _is_leaf(grads):
         found = {name: np.asarray(leaf, dtype=np.float64) for name, leaf in _leaves_or_none(grads) if leaf is not None}
         place = [None if leaf is None else found[name] for name, leaf in _leaves_or_none(grads)]
     else:
@@ -268,7 +282,7 @@ def _leaves_or_none(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     elif isinstance(tree, Mapping):
         for key, branch in tree.items():
             yield from _leaves_or_none(branch, f"{name}[{key!r}]" if name else str(key))
-    elif isinstance(tree, list | tuple):
+    elif _is_list(tree):
         for i, branch in enumerate(tree):
             yield from _leaves_or_none(branch, f"{name or 'params'}[{i}]")
 

@@ -96,6 +96,11 @@ class Rebuilt:
             a.append(f.f(z[-1]))
         return Pass(tuple(z), tuple(a), W, b)
 
+    def sizes(self, arrays: Sequence[Array]) -> list[int]:
+        """Return the number of inputs and of the units of each layer."""
+        W = [slot.read(arrays)[0] for slot in self.slots]
+        return [W[0].shape[0], *(w.shape[1] for w in W)]
+
     @property
     def matched(self) -> bool:
         """Whether loss and output belong together, so that delta = a - y."""
@@ -172,8 +177,11 @@ def _quick(penalties: Array, J: Array, most: float) -> Callable[[Array], Array]:
     def fits(costs: Array) -> Array:
         finite = np.asarray(np.isfinite(costs).all(axis=1))
         costs = np.where(finite[:, None], costs, 0.0)
-        own = costs - (costs @ U) @ U.T
-        size = (own**2).sum(axis=1)
+        with np.errstate(over="ignore"):  # a wrong guess may be huge
+            own = costs - (costs @ U) @ U.T
+            size = (own**2).sum(axis=1)
+            finite &= np.isfinite(size)
+            own = np.where(finite[:, None], own, 0.0)
         c = (own @ rest) / np.where(size > 0, size, 1.0)
         return np.asarray(finite & (size > 0) & (np.abs(rest - c[:, None] * own).max(axis=1) <= most))
 

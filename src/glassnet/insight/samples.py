@@ -10,7 +10,7 @@ import numpy as np
 
 from glassnet.arrays import Array
 
-__all__ = ["Samples", "find_samples"]
+__all__ = ["Samples", "find_samples", "pairing_matters"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,33 @@ class Samples:
             np.take(d, rows, axis=_axis(d, self.axis)) if i in self.holds else d
             for i, d in enumerate(map(_plain, data))
         ]
+
+
+def pairing_matters(loss: Callable[[Sequence[Any]], float | None], data: Sequence[Any], samples: Samples) -> bool:
+    """Return whether the loss changes when the targets (the second data) are dealt out to other samples.
+
+    It does not where outputs (m, 1) less targets (m,) became (m, m) by broadcasting. Where it does not change with the
+    inputs either, nothing is known, and the answer is yes.
+
+    >>> X, y = np.arange(3.0)[:, None], np.array([1.0, 4.0, 2.0])
+    >>> samples = Samples(3, 0, (0, 1))
+    >>> pairing_matters(lambda data: float(((data[0] - data[1]) ** 2).sum()), (X, y), samples)
+    False
+    """
+    if len(samples.holds) < 2:
+        return True
+    moved = samples.take(data, np.roll(np.arange(samples.m), 1))
+    which = samples.holds[1]
+    if np.array_equal(moved[which], data[which]):
+        return True
+    alike = samples.take(data, np.zeros(samples.m, dtype=int))
+    at = loss(list(data))
+
+    def moves(other: Sequence[Any], place: int) -> bool:
+        J = loss([other[i] if i == place else d for i, d in enumerate(data)])
+        return at is None or J is None or abs(J - at) > 1e-9 * max(abs(at), 1e-300)
+
+    return moves(moved, which) or not moves(alike, samples.holds[0])
 
 
 def _plain(d: Any) -> Any:

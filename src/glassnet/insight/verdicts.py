@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 
+import numpy as np
+
 from glassnet.insight.foreign import Problem
 
 __all__ = ["FAULTS", "GradientDiagnosis", "Verdict"]
@@ -49,6 +51,10 @@ FAULTS: Mapping[str, tuple[str, str]] = {
         "It has the wrong sign: it points downhill.", "Change its sign (the error is a - y, not y - a).",
     ),
     "constant_factor": ("It is wrong by a constant factor.", "Look for a number that is not in the loss."),
+    "updated_params": (
+        "It is no gradient: it is the parameter after a step of gradient descent.",
+        "Return {dW}, and make the step outside.",
+    ),
     "transposed": ("It is transposed.", "Return its transpose, or turn the product round: {product}"),
     "bias_not_summed": ("It is not summed over the samples.", "{bias}"),
     "wrong_shape": (
@@ -170,7 +176,7 @@ class Verdict:
     def evidence(self) -> str:
         """The numbers behind the verdict."""
         if self.ok:
-            return f"agrees to {self.error:.0e}"
+            return f"agrees to {_digits(self.error)}"
         if self.received is None:
             return "nothing was returned"
         parts = [] if self.received == self.shape else [f"shape {self.received} where {self.shape} belongs"]
@@ -179,8 +185,8 @@ class Verdict:
         if self.error > 1e-9 or not parts:
             at = f"at {list(self.index)} " if self.index else ""
             parts.append(f"{at}yours is {self.yours:.6g}, measured {self.measured:.6g}")
-            if 0 < self.residual < float("inf") or self.residual == 0:
-                parts.append(f"without this fault they agree to {max(self.residual, 1e-16):.0e}")
+            if self.residual < float("inf"):
+                parts.append(f"without this fault they agree to {_digits(self.residual)}")
         return "; ".join(parts)
 
 
@@ -209,10 +215,11 @@ class GradientDiagnosis:
         if not self.verdicts:
             return "The gradients cannot be checked yet."
         if wrong:
-            return f"{wrong} of {len(self.verdicts)} gradients need attention."
-        return f"All {len(self.verdicts)} gradients are right." + (
-            " But the function has a fault." if self.problems else ""
-        )
+            if len(self.verdicts) == 1:
+                return "The gradient needs attention."
+            return f"{wrong} of {len(self.verdicts)} gradients {'needs' if wrong == 1 else 'need'} attention."
+        some = f"All {len(self.verdicts)} gradients are" if len(self.verdicts) > 1 else "The gradient is"
+        return f"{some} right." + (" But the function has a fault." if self.problems else "")
 
     def __str__(self) -> str:
         lines = [self.headline]
@@ -240,20 +247,25 @@ class GradientDiagnosis:
         for v in self.verdicts.values():
             if not v.ok:
                 found.setdefault((v.codes, v.words, v.mend), []).append(v)
-        return sorted(found.values(), key=lambda group: group[0].codes == ("inherited",))
+
+        def late(group: list[Verdict]) -> int:
+            codes = group[0].codes
+            return 2 if codes == ("inherited",) else int("inherited" in codes)
+
+        return sorted(found.values(), key=late)
 
     def _repr_html_(self) -> str:
         left = "style='text-align:left;vertical-align:top;white-space:normal;max-width:28em"
         right = [v for v in self.verdicts.values() if v.ok]
         rows = ""
         for group in [*self.groups(), *([right] if right else [])]:
-            v, names = group[0], "<br>".join(escape(f"{v.name} {v.shape}") for v in group)
+            v, names = group[0], "<br>".join(escape(f"{v.name} {v.shape}").replace(" ", "&nbsp;") for v in group)
             mend = f"<br><code>{escape(v.mend)}</code>" if v.mend else ""
             mend += f"<br>The same numbers: {escape(', '.join(v.rivals))}" if v.rivals else ""
             seen = "<br>".join(escape(v.evidence if v.ok else f"{v.name} {v.evidence}") for v in group)
             colour = "#00694c" if v.ok else "#a83f00"
             rows += (
-                f"<tr><th {left}'>{names}</th><td {left};color:{colour}'><b>{escape(v.code)}</b>"
+                f"<tr><th {left}'>{names}</th><td {left};color:{colour}'><b>{escape(v.code).replace('+', '+<wbr>')}</b>"
                 f"{'' if v.ok else f'<br>{v.confidence}'}</td><td {left}'>{escape(v.words)}{mend}</td>"
                 f"<td {left}'>{seen}</td></tr>"
             )
@@ -267,6 +279,15 @@ class GradientDiagnosis:
             f"<div class='glassnet'><p><b>{escape(self.headline)}</b></p>{problems}"
             f"<p>{escape(self.begins)}</p>{table}{rest}</div>"
         )
+
+
+def _digits(error: float) -> str:
+    """Return how far two numbers agree; beyond eight digits differences of a loss say nothing.
+
+    >>> _digits(3e-11), _digits(2e-5)
+    ('8 digits', '4 digits')
+    """
+    return f"{int(-np.log10(min(max(error, 1e-8), 1.0)))} digits"
 
 
 def _wrap(text: str, lead: str) -> str:

@@ -106,10 +106,16 @@ def _verdict(
     is_bias = case.net is not None and l is not None and case.net.slots[l - 1].bias == j
     if is_bias:
         lines |= {"product": lines["bias"], "dW": lines["bias"].split(" = ")[0], "W": case.names[j]}
-    words = [FAULTS[code][0] for code in codes]
+    lone = len(codes) == 1
+    words = [FAULTS[code][0] if lone or code != "inherited" else BESIDES for code in codes]
     if finding.factor and any(code in FACTORS for code in codes):
         words.append(f"(Yours is {finding.factor} times the right one.)")
-    mends = dict.fromkeys(FAULTS[code][1].format(**lines) for code in codes)
+    whole = l == len(case.net.slots) if case.net is not None else False
+    if whole and any(FAULTS[code][1] == "{delta}" for code in codes):  # that line has the factor and the sign in it
+        codes_to_mend = [code for code in codes if code not in FACTORS]
+    else:
+        codes_to_mend = list(codes)
+    mends = dict.fromkeys(FAULTS[code][1].format(**lines) for code in codes_to_mend if lone or code != "inherited")
     unsure = any(code in ("unknown", "nearly_right", "kink", "too_coarse", "shape_unknown") for code in codes)
     confidence = "unsure" if unsure else "likely" if finding.rivals else "certain"
     error, flat, yours, measured = seen
@@ -120,6 +126,8 @@ def _verdict(
         finding.rivals, error, index, yours, measured, finding.residual, len(own.entries), case.received[j],
     )  # fmt: skip
 
+
+BESIDES = "Besides, the delta that it receives from the layers after it is wrong."
 
 FACTORS = {
     "missing_1_over_m", "extra_1_over_m", "missing_2", "extra_2", "missing_1_over_k", "extra_1_over_k",
