@@ -29,7 +29,7 @@ HJB = {f"hjb lam={lam}": pde.EQUATIONS["hjb"](lam=lam) for lam in (10, 50)}
 NAMES = (*pde.EQUATIONS, *HJB)
 PUBLISHED_SECONDS = 73.0
 """The authors' program on hjb, float64, 2000 iterations, measured on two cores (AVX-512)."""
-ALLOWED = {**dict.fromkeys(HJB, 0.005), "default_risk": 0.005, "different_rates": 0.005, "burgers": 0.005}
+ALLOWED = {**dict.fromkeys(HJB, 0.005), "default_risk": 0.005, "different_rates": 0.005, "burgers": 0.005, "quadratic_gradient": 0.005}
 """Relative errors allowed where none is published, or the reference is itself an estimate."""
 
 
