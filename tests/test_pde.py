@@ -105,21 +105,21 @@ def test_one_dimension_with_a_known_solution(dtype):
 
 def test_ten_dimensions_of_the_heat_equation():
     """Nothing but the martingale: no error of time steps."""
-    solution = solve("heat", dim=10, steps=4, iterations=400, learning_rate=1e-2)
+    solution = solve("heat", dim=10, steps=4, iterations=500, seeds=2, learning_rate=1e-2)
     assert solution.relative_error < 0.02
     assert solution.losses[-50:].mean() < 0.5 * solution.losses[:10].mean()
 
 
 def test_many_points_of_the_heat_equation_at_once():
     solution = solve(
-        "heat", dim=2, steps=2, box=(-1.0, 1.0), iterations=400, hidden=(12, 12), learning_rate=0.02, seeds=2
+        "heat", dim=2, steps=4, box=(-2.0, 2.0), iterations=500, hidden=(12, 12), learning_rate=0.02, batch_size=128
     )
-    x = np.random.default_rng(0).uniform(-1, 1, (50, 2))
+    x = np.random.default_rng(0).uniform(-2, 2, (50, 2))
     values, spread = solution.at(x)
     exact = 2.0 + (x * x).sum(axis=1) / 2.0
     assert np.sqrt(np.mean((values - exact) ** 2)) < 0.5 * exact.std()  # a constant would miss by all of it
     assert spread.shape == (50,)
-    assert solution.value == pytest.approx(2.0, abs=0.2)
+    assert solution.value == pytest.approx(2.0, abs=0.4)
     with pytest.raises(GlassnetError, match=r"x must be \(m, 2\)"):
         solution.at(x[0])
 
