@@ -54,6 +54,14 @@ def test_bounds_are_looked_at(run: Run) -> None:
     assert "bounds     55.735 to 59.181: OUTSIDE" in out
 
 
+def test_the_error_of_time_steps_is_said(run: Run) -> None:
+    code, out, _ = run(f"{SHORT} --seeds 2 --other-steps 10")
+    solution = pde.solve("discount", iterations=40, steps=5, seeds=2, other_steps=10)
+    assert (code, solution.other is not None) == (0, True)
+    assert f"the error of 5 is about {solution.step_error:.5f}" in out
+    assert f"extrapolated to no time step: {solution.extrapolated.mean():.5f}" in out
+
+
 @pytest.mark.parametrize(
     ("stopping", "code", "words"),
     [

@@ -36,8 +36,8 @@ def test_the_value_of_hjb_is_a_gamma_integral(lam):
 
 @pytest.mark.parametrize("name", EQUATIONS)
 def test_the_gradient_of_the_recursion_is_that_of_finite_differences(name):
-    equation = get(name, dim=3, steps=4)
-    unknowns = Unknowns(equation, hidden=(5, 4))
+    equation = get(name, dim=2, steps=3)
+    unknowns = Unknowns(equation, hidden=(4, 3))
     theta = np.stack([unknowns.init(np.random.default_rng(k)) for k in range(2)])
     paths = Sampler(equation, [np.random.default_rng(k) for k in range(2)], 8).draw()
 
@@ -47,6 +47,34 @@ def test_the_gradient_of_the_recursion_is_that_of_finite_differences(name):
     _, ours = step(theta)
     measured = central_differences(lambda one: step(np.stack([one, theta[1]]))[0][0], theta[0])
     assert np.abs(ours[0] - measured).max() <= 1e-6 * np.abs(measured).max()
+
+
+@pytest.mark.parametrize("changes", [{"shared": True}, {"box": True}, {"shared": True, "box": True}])
+def test_the_gradient_of_a_shared_network_and_of_a_box_too(changes):
+    equation = get("hjb", dim=2, steps=3)
+    unknowns = Unknowns(equation, hidden=(4,), **changes)
+    theta = np.stack([unknowns.init(np.random.default_rng(k)) for k in range(2)])
+    generators = [np.random.default_rng(k) for k in range(2)]
+    paths = Sampler(equation, generators, 8, box=(-1.0, 1.0) if unknowns.box else None).draw()
+
+    def step(theta):
+        return value_and_grad(unknowns, theta, unknowns.init_state(2), paths)
+
+    measured = central_differences(lambda one: step(np.stack([theta[0], one]))[0][1], theta[1])
+    assert np.abs(step(theta)[1][1] - measured).max() <= 1e-6 * np.abs(measured).max()
+
+
+def test_a_planted_fault_in_the_recursion_is_seen():
+    equation = get("allen_cahn", dim=2, steps=3)
+    wrong = replace(equation, df_du=lambda t, x, u, z: 1.0 - 2.0 * u**2)
+    unknowns, wrongly = Unknowns(equation, hidden=(4,)), Unknowns(wrong, hidden=(4,))
+    theta = unknowns.init(np.random.default_rng(0))[None]
+    paths = Sampler(equation, [np.random.default_rng(0)], 8).draw()
+
+    def step(who):
+        return value_and_grad(who, theta, who.init_state(1), paths)[1]
+
+    assert np.abs(step(wrongly) - step(unknowns)).max() > 1e-4 * np.abs(step(unknowns)).max()
 
 
 def test_a_wrong_derivative_and_a_wrong_shape_are_named():
@@ -67,8 +95,8 @@ def test_missing_derivatives_are_measured_with_a_warning():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_one_dimension_with_a_known_solution(dtype):
-    solution = solve("discount", steps=10, iterations=600, seeds=3, dtype=dtype, hidden=(8,))
-    exact_in_time = solution.equation.known * (1.1**-10 / np.exp(-1))  # u_N = u_0 (1 + dt)^N + a martingale
+    solution = solve("discount", steps=5, iterations=400, seeds=3, dtype=dtype, hidden=(8,))
+    exact_in_time = solution.equation.known * (1.2**-5 / np.exp(-1))  # u_N = u_0 (1 + dt)^N + a martingale
     assert solution.status == "completed"
     assert solution.value == pytest.approx(exact_in_time, rel=0.01)
     assert solution.standard_error == pytest.approx(solution.values.std(ddof=1) / np.sqrt(3))
@@ -77,9 +105,48 @@ def test_one_dimension_with_a_known_solution(dtype):
 
 def test_ten_dimensions_of_the_heat_equation():
     """Nothing but the martingale: no error of time steps."""
-    solution = solve("heat", dim=10, steps=8, iterations=500, seeds=2, learning_rate=1e-2)
+    solution = solve("heat", dim=10, steps=4, iterations=500, seeds=2, learning_rate=1e-2)
     assert solution.relative_error < 0.02
     assert solution.losses[-50:].mean() < 0.5 * solution.losses[:10].mean()
+
+
+def test_many_points_of_the_heat_equation_at_once():
+    solution = solve(
+        "heat", dim=2, steps=4, box=(-2.0, 2.0), iterations=500, hidden=(12, 12), learning_rate=0.02, batch_size=128
+    )
+    x = np.random.default_rng(0).uniform(-2, 2, (50, 2))
+    values, spread = solution.at(x)
+    exact = 2.0 + (x * x).sum(axis=1) / 2.0
+    assert np.sqrt(np.mean((values - exact) ** 2)) < 0.5 * exact.std()  # a constant would miss by all of it
+    assert spread.shape == (50,)
+    assert solution.value == pytest.approx(2.0, abs=0.4)
+    with pytest.raises(GlassnetError, match=r"x must be \(m, 2\)"):
+        solution.at(x[0])
+
+
+def test_one_network_may_serve_all_times():
+    solution = solve("heat", dim=3, steps=4, shared=True, iterations=300, learning_rate=0.02)
+    assert solution.relative_error < 0.05
+    with pytest.raises(GlassnetError, match="box of solve must be given"):
+        solution.at(np.zeros((1, 3)))
+
+
+def test_the_error_of_time_steps_is_of_first_order():
+    """Here u_N = u_0 (1 + rate dt)^N + a martingale: what N steps do to the value is known exactly."""
+    solution = solve("discount", steps=2, other_steps=4, iterations=400, antithetic=True, learning_rate=1e-2, seeds=2)
+    exact = solution.known
+    expected = {N: exact * (1 + 1 / N) ** -N * np.e for N in (2, 4)}
+    assert solution.value == pytest.approx(expected[2], rel=0.02)
+    assert solution.other.value == pytest.approx(expected[4], rel=0.02)
+    assert solution.step_error == pytest.approx(2 * (expected[2] - expected[4]), abs=0.04)
+    np.testing.assert_allclose(solution.extrapolated, 2 * solution.other.values - solution.values)
+    with pytest.raises(GlassnetError, match="other_steps of solve must be given"):
+        _ = solution.other.step_error
+
+
+def test_one_time_step_is_a_regression():
+    solution = solve("discount", steps=1, iterations=300, learning_rate=0.02)
+    assert solution.value == pytest.approx((1 + np.exp(-0.5)) / 2, rel=0.05)
 
 
 def test_a_seed_does_not_depend_on_its_neighbours():
@@ -124,6 +191,10 @@ def test_callbacks_and_ctrl_c_end_a_run_with_what_it_has():
         ({"steps": -2}, "steps of hjb must be"),
         ({"iterations": 0}, "iterations must be"),
         ({"seeds": [1, 1]}, "seeds must be at least one, all different"),
+        ({"box": (1.0, 0.0)}, "box must be"),
+        ({"other_steps": 20}, "other_steps must be another number than the 20 steps"),
+        ({"engine": "nump"}, "did you mean 'numpy'"),
+        ({"antithetic": True, "batch_size": 5}, "batch_size must be even"),
         ({"dtype": np.float16}, "dtype must be float32 or float64"),
         ({"equation": EQUATIONS["hjb"](dim=3), "dim": 4}, "dim must be left out, or 3"),
     ],

@@ -291,6 +291,10 @@ def pde(
     iterations: Annotated[
         int | None, typer.Option(metavar="M", parser=_whole, help="Iterations. [default: as published]")
     ] = None,
+    other_steps: Annotated[
+        int | None,
+        typer.Option(metavar="N", parser=_whole, help="Solve once more with so many steps: what is their error?"),
+    ] = None,
     seed: Annotated[int, typer.Option(metavar="N", parser=_whole, help="The first seed.")] = 0,
     dtype: Annotated[str, typer.Option(metavar="TYPE", help="float32 or float64.")] = "float64",
     save: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for the picture. [default: pde]")] = None,
@@ -304,7 +308,7 @@ def pde(
     if name is None:
         list_equations()
         return
-    raise typer.Exit(solve_and_show(name, dim, steps, seeds, iterations, seed, dtype, save))
+    raise typer.Exit(solve_and_show(name, dim, steps, seeds, iterations, other_steps, seed, dtype, save))
 
 
 @app.command()

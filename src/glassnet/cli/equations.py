@@ -49,12 +49,19 @@ def solve_and_show(
     steps: int | None,
     seeds: int,
     iterations: int | None,
+    other_steps: int | None,
     seed: int,
     dtype: str,
     save: Path | None,
 ) -> int:
     """Solve with a live line, print ours against the reference, write the picture; return the exit code."""
-    for option, number in (("--dim", dim), ("--steps", steps), ("--seeds", seeds), ("--iterations", iterations)):
+    for option, number in (
+        ("--dim", dim),
+        ("--steps", steps),
+        ("--seeds", seeds),
+        ("--iterations", iterations),
+        ("--other-steps", other_steps),
+    ):
         if number is not None:
             check_count(option, number)
     check_count("--seed", seed, 0)
@@ -66,7 +73,8 @@ def solve_and_show(
     watch, stop = _watcher()
     try:
         solution = pde.solve(
-            equation, seed=seed, seeds=seeds, iterations=iterations, dtype=dtype, callbacks=[watch]
+            equation, seed=seed, seeds=seeds, iterations=iterations, other_steps=other_steps, dtype=dtype,
+            callbacks=[watch],
         )  # fmt: skip
     finally:
         stop()
@@ -154,10 +162,23 @@ def print_solution(solution: Solution) -> None:
         published = equation.published_error
         beside = f"; published: {published:.2%}, by {equation.source}" if published is not None else ""
         say(f"ours       {off}{beside}")
+    if solution.other is not None:
+        _say_steps(solution)
     if equation.bracket is not None:
         low, high = equation.bracket
         inside = "inside" if low <= solution.value <= high else "OUTSIDE"
         say(f"bounds     {low:g} to {high:g}: {inside}")
+
+
+def _say_steps(solution: Solution) -> None:
+    """Say what another number of time steps gives, and what follows for none at all."""
+    other = solution.other
+    assert other is not None
+    without = float(solution.extrapolated.mean())
+    off = f", {abs(without / solution.known - 1):.2%} off" if solution.known else ""
+    N, M = solution.equation.steps, other.equation.steps
+    say(f"steps      {M} of them give {other.value:.5f}: the error of {N} is about {solution.step_error:.5f}")
+    say(f"           extrapolated to no time step: {without:.5f}{off}")
 
 
 def draw(solution: Solution) -> pictures.Figure:

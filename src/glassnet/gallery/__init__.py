@@ -17,7 +17,7 @@ NAMES = (
     "gates", "activations", "approximation", "study_hours",  # first steps
     "batch_sizes", "initializations", "adagrad", "by_hand",  # learning by gradient descent
     "digits", "grid", "two_layer", "softmax_gradient", "depth", "mnist",  # recognising digits
-    "autoencoder",  # codes
+    "autoencoder", "pde",  # codes and equations
 )  # fmt: skip
 """The experiments in the order of the lessons."""
 

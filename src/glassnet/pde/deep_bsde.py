@@ -157,7 +157,7 @@ class Unknowns:
         """Draw a start theta (P,): u0 in the equation's range, z0 in U(-0.1, 0.1), then the networks in turn."""
         start: dict[str, Array | float] = dict(self.start.init(rng))
         nets = [self.net.init(rng) for _ in range(self.n_networks)]
-        return self.layout.pack(start | {"networks": np.reshape(nets, (-1, self.net.n_parameters))}, dtype)
+        return self.layout.pack(start | {"networks": np.reshape(nets, (self.n_networks, self.net.n_parameters))}, dtype)
 
     def init_state(self, seeds: int, dtype: npt.DTypeLike = np.float64) -> Array:
         """Return the networks' running statistics (K, N-1, Q) before training."""
@@ -181,6 +181,8 @@ class Reference:
 
     def forward(self, theta: Array, state: Array, paths: Paths, z: Array, q: Array) -> None:
         """Write z and q."""
+        if not self.unknowns.n_networks:  # one time step: z_0 is all there is
+            return
         networks = self.unknowns.layout.views(theta)["networks"]
         X = self._by_network(self._inputs(paths.X[1:-1]))
         self.trace = self.engine.forward(self.unknowns.net, networks, X, state, Mode(True, None))
@@ -194,6 +196,8 @@ class Reference:
     def backward(self, paths: Paths, v: Array, slopes: Array) -> Array:
         """Return dL/d networks (K, N-1, Pnet) for v_{n+1} (N, m) and df/dz (N, m, d), where dL/dz is as above."""
         equation = self.unknowns.equation
+        if not self.unknowns.n_networks:
+            return np.empty((self.seeds, 0), v.dtype)
         dz = v[1:, :, None] * (paths.dW[1:] - equation.dt * slopes[1:])
         return self.engine.backward(self.unknowns.net, self.trace, self._by_network(dz / equation.dim))
 
