@@ -190,6 +190,12 @@ def test_auto_keeps_the_engine(tmp_path: Path) -> None:
         same(run, fit(wide, engine=engine))
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_one_batch_and_no_statistics(tmp_path: Path, engine: str) -> None:
+    options: dict[str, Any] = {"net": gn.Network(3, [gn.Dense(2)]), "dtype": np.float32, "batch_size": 53}
+    same(stopped_and_resumed(tmp_path, 4, engine=engine, **options), fit(engine=engine, **options))
+
+
 def test_seconds_go_on(tmp_path: Path) -> None:
     run = stopped_and_resumed(tmp_path, 4)
     assert (np.diff(run.history["seconds"]) > 0).all()
