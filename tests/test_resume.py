@@ -416,6 +416,22 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: s
     same(fit(resume=folder), fit())
 
 
+def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
+    """Half of the temporary file is written before the system refuses: nothing of it is left."""
+    resource = pytest.importorskip("resource", reason="needs limits of a Unix system")
+    fit(epochs=4, callbacks=[gn.Checkpoint(tmp_path)])
+    whole, before = fit(), sorted(tmp_path.iterdir())
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.warns(RuntimeWarning, match=r"could not be written .*File too large.*00000004"):
+            run = fit(resume=tmp_path, callbacks=[gn.Checkpoint(tmp_path, 9)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    same(run, whole)
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_a_place_that_cannot_be_a_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.warns(RuntimeWarning, match="epoch 9 could not be written .* none has been written"):
