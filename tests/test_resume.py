@@ -190,6 +190,12 @@ def test_auto_keeps_the_engine(tmp_path: Path) -> None:
         same(run, fit(wide, engine=engine))
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_one_batch_and_no_statistics(tmp_path: Path, engine: str) -> None:
+    options: dict[str, Any] = {"net": gn.Network(3, [gn.Dense(2)]), "dtype": np.float32, "batch_size": 53}
+    same(stopped_and_resumed(tmp_path, 4, engine=engine, **options), fit(engine=engine, **options))
+
+
 def test_seconds_go_on(tmp_path: Path) -> None:
     run = stopped_and_resumed(tmp_path, 4)
     assert (np.diff(run.history["seconds"]) > 0).all()
@@ -408,6 +414,22 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: s
     assert [str(one.message)[:25] for one in told] == [f"the checkpoint of epoch {e}" for e in range(5, 10)]
     assert sorted(p.name for p in folder.iterdir()) == [f"checkpoint-0000000{e}.safetensors" for e in (3, 4)]
     same(fit(resume=folder), fit())
+
+
+def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
+    """Half of the temporary file is written before the system refuses: nothing of it is left."""
+    resource = pytest.importorskip("resource", reason="needs limits of a Unix system")
+    fit(epochs=4, callbacks=[gn.Checkpoint(tmp_path)])
+    whole, before = fit(), sorted(tmp_path.iterdir())
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.warns(RuntimeWarning, match=r"could not be written .*File too large.*00000004"):
+            run = fit(resume=tmp_path, callbacks=[gn.Checkpoint(tmp_path, 9)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    same(run, whole)
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_a_place_that_cannot_be_a_folder(tmp_path: Path) -> None:

@@ -26,8 +26,17 @@ class GlassnetTypeError(GlassnetError, TypeError):
     """The same for an input of the wrong kind."""
 
 
+LONGEST = 800
+"""Longer values are shown by their two ends."""
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 4 :]}"
+
+
 def _sentence(subject: str, expected: str, received: object, remedy: str) -> str:
-    text = f"{subject} must be {expected}, received {received}."
+    text = f"{_short(subject)} must be {_short(expected)}, received {_short(received)}."
     return f"{text} {remedy}" if remedy else text
 
 
@@ -65,6 +74,6 @@ def choose(kind: str, name: object, table: Mapping[str, T]) -> T:
     """
     if isinstance(name, str) and name in table:
         return table[name]
-    guess = nearest(name, table) if isinstance(name, str) else None
+    guess = nearest(name, table) if isinstance(name, str) and len(name) <= LONGEST else None
     hint = f"did you mean {guess!r}? " if guess else ""
-    raise GlassnetError(f"unknown {kind} {name!r}: {hint}Known: {', '.join(table)}.")
+    raise GlassnetError(f"unknown {kind} {_short(repr(name))}: {hint}Known: {', '.join(table)}.")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import sys
 import zipfile
 import zlib
@@ -24,7 +25,7 @@ import numpy as np
 
 from glassnet.arrays import Array
 from glassnet.atomic import write_atomically as atomic_write
-from glassnet.errors import fault, type_fault
+from glassnet.errors import GlassnetError, fault, type_fault
 from glassnet.layout import Layout
 from glassnet.network import Network
 from glassnet.sealed import as_json, check_seal, one_line, read, read_bytes, seal
@@ -36,7 +37,9 @@ __all__ = ["FORMAT", "TRUSTED", "Saved", "atomic_write", "load", "load_pipeline"
 
 
 # what content may raise that `save` and skops did not write
-_UNREADABLE = (AttributeError, ImportError, LookupError, OSError, OverflowError, RecursionError, TypeError, ValueError)
+_UNREADABLE = (
+    AttributeError, EOFError, ImportError, LookupError, OSError, OverflowError, RecursionError, TypeError, ValueError,
+)  # fmt: skip
 
 
 # --- networks --------------------------------------------------------------------------------------
@@ -292,16 +295,27 @@ def load_pipeline(path: str | Path) -> Pipeline:
     return pipeline
 
 
+MOST_BYTES = 4 * 2**30
+"""A pipeline that unpacks to more is refused before it is unpacked."""
+
+
 def _checked_archive(path: Path) -> bytes:
     """Return the bytes of a zip archive that is whole: directory and check sums are right."""
     data = read_bytes(path)
     remedy = "It is cut off, damaged or of another format (pickles are never read)."
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if (size := sum(entry.file_size for entry in archive.infolist())) > MOST_BYTES:
+                raise fault(str(path), f"at most {MOST_BYTES:,} bytes when unpacked", f"{size:,}", "Do not load it.")
             damaged = archive.testzip()
             if damaged is None and "schema.json" not in archive.namelist():
                 damaged = "no schema.json"
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+    except GlassnetError:
+        raise
+    except (
+        zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError, LookupError,
+        OverflowError, struct.error,
+    ) as error:  # fmt: skip
         raise fault(str(path), "a skops file", one_line(error), remedy) from error
     if damaged is not None:
         raise fault(str(path), "a skops file", f"a damaged one ({damaged})", remedy)

@@ -171,7 +171,7 @@ def _restored(content: Mapping[str, Any], setting: Setting, start: Start, path: 
     rows, table = standing.last_rows, Table(setting.batches, setting.schedule, 0, 0)
     table.restore(content["table"])
     known = (
-        all((one.shape, one.dtype) == (other.shape, other.dtype) for one, other in pairs)
+        all(one.shape == other.shape and (one.dtype == other.dtype or not one.size) for one, other in pairs)
         and rule_state.rule == start.rule_state.rule
         and 0 < len(rows) <= setting.batches.size
         and rows.min() >= 0

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from glassnet.errors import choose, fault, nearest, type_fault
+from glassnet.errors import GlassnetError, choose, fault, nearest, type_fault
 
 __all__ = ["Frame", "check_names", "check_plain", "read_table"]
 
@@ -49,8 +49,7 @@ def read_table(path: str | Path) -> Frame:
     ending = (path.with_suffix("") if zipped else path).suffix.lower()
     reader = choose("table ending", ending, _TEXT_READERS if zipped else _READERS)
     try:
-        data = path.read_bytes()
-        data = gzip.decompress(data) if zipped else data
+        data = _unpacked(path) if zipped else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
         raise fault(str(path), "a readable file", str(error)) from error
     frame = reader(data, str(path))
@@ -58,6 +57,23 @@ def read_table(path: str | Path) -> Frame:
         received = f"{frame.shape[0]} rows"
         raise fault(str(path), "a table with at least one row", received, "Is it only a header?")
     return frame.reset_index(drop=True)
+
+
+MOST_BYTES = 2 * 2**30
+"""A packed table that unpacks to more is refused: a small file may hold any number of zeros."""
+MOST_CELLS = 10**9
+"""So is a Parquet file that claims more cells."""
+
+
+def _unpacked(path: Path) -> bytes:
+    with gzip.open(path) as file:
+        data = file.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        received = f"more, packed into {path.stat().st_size:,}"
+        raise fault(
+            str(path), f"at most {MOST_BYTES:,} bytes when unpacked", received, "Unpack it first, if you know it."
+        )
+    return data
 
 
 def _neighbour(path: Path) -> str:
@@ -144,7 +160,7 @@ def _json_lines(data: bytes, name: str) -> Frame:
             continue
         try:
             record = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise fault(name, "one JSON object a line", f"{error} in line {line}") from error
         if not isinstance(record, dict):
             received = f"{type(record).__name__} in line {line}"
@@ -163,13 +179,19 @@ def _parquet(data: bytes, name: str) -> Frame:
     import pyarrow.parquet
 
     try:
-        table = pyarrow.parquet.ParquetFile(io.BytesIO(data)).read()
+        file = pyarrow.parquet.ParquetFile(io.BytesIO(data))
+        if (cells := file.metadata.num_rows * file.metadata.num_columns) > MOST_CELLS:
+            raise fault(name, f"a table of at most {MOST_CELLS:,} cells", f"{cells:,}", "Cut it into parts.")
+        table = file.read()
         check_names(table.schema.names, name)
         for position, field in enumerate(table.schema):
             if pa.types.is_decimal(field.type):
                 table = table.set_column(position, field.name, table.column(position).cast(pa.float64()))
         frame: Frame = table.to_pandas(date_as_object=False)
-    except (pa.ArrowException, OSError) as error:
+    except GlassnetError:
+        raise
+    except (pa.ArrowException, OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+        # pandas believes what the file says of its index, which may be any JSON, or none
         received = " ".join(str(error).split())
         raise fault(name, "a parquet file", received, "Write it again: it is cut off or corrupt.") from error
     for column in frame.select_dtypes("timedelta"):

@@ -57,12 +57,13 @@ def glassnet(
 
 @app.command()
 def fit(
+    context: typer.Context,
     source: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="NAME|FILE", help="A data set (digits, iris, ...) or a CSV, TSV, Parquet or JSON lines file."
         ),
-    ],
+    ] = None,
     target: Annotated[
         str | None, typer.Option(metavar="COL", help="The column to predict. [default: the last one]")
     ] = None,
@@ -95,23 +96,39 @@ def fit(
     seed: Annotated[int, typer.Option(metavar="N", parser=_whole, help="Seed of split, start and order.")] = 0,
     out: Annotated[str | None, typer.Option(metavar="DIR", help="Folder for the results. [default: runs/NAME]")] = None,
     engine: Annotated[str, typer.Option(metavar="NAME", help="What evaluates the network.")] = "auto",
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Go on with a run that broke off: its folder. Its options are taken again."),
+    ] = None,
 ) -> None:
     """Train a network on a data set or a table and write a report.
 
     Example: glassnet fit houses.csv --target price --hidden 50,50
 
     A folder that exists is never written into: runs/houses, runs/houses-2, ... Ctrl-C keeps what was learned so far.
+    A run that is killed leaves runs/houses.unfinished: glassnet fit --resume runs/houses ends as if nothing had been.
     """
     from glassnet.cli.fitting import fit_and_write
     from glassnet.cli.records import FitConfig
+    from glassnet.cli.run_folder import RunFolder
 
+    if source is None and resume is None:
+        raise UsageError("Missing argument 'NAME|FILE'.", ctx=context)
+    folder, before = (None, None) if resume is None else RunFolder.again(resume)
     config = FitConfig(
-        source=source, target=target, task=task, hidden=FitConfig.parse_hidden(hidden), activation=activation,
+        source=source or "", target=target, task=task, hidden=FitConfig.parse_hidden(hidden), activation=activation,
         solver=solver, learning_rate=learning_rate, epochs=epochs, batch_size=batch_size, l2=l2, test_size=test_size,
         seed=seed, out=out, engine=engine,
     )  # fmt: skip
+    if before is not None:
+        config.check_same({name for name in vars(config) if _is_given(context, name)}, before)
     # not typer.Exit: `main` must tell an interrupted fit, whose folder is written, from a command that was cut off
-    raise SystemExit(fit_and_write(config))
+    raise SystemExit(fit_and_write(before or config, folder))
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 @app.command()

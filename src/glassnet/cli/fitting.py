@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -17,6 +20,8 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from glassnet import tables
 from glassnet.arrays import Array
+from glassnet.callbacks import Checkpoint
+from glassnet.checkpoints import stored
 from glassnet.cli import printing
 from glassnet.cli.measuring import evaluation
 from glassnet.cli.records import FEWEST_ROWS, FEWEST_TO_STOP, MOST_PARAMETERS, FitConfig, Fitted, too_large
@@ -24,20 +29,29 @@ from glassnet.cli.run_folder import RunFolder
 from glassnet.cli.sources import Source, open_source
 from glassnet.errors import GlassnetError, fault
 from glassnet.estimators.architecture import make_network
+from glassnet.estimators.options import is_full_batch
 from glassnet.network import Network
 
 __all__ = ["SplitRows", "fit", "fit_and_write", "make_model", "split_rows"]
-__all__ = ["fit", "fit_and_write", "split_rows"]
 
 
-def fit_and_write(config: FitConfig) -> int:
-    """Do everything; return the exit code."""
+SECONDS = 30.0
+"""A run is stored so often, at most."""
+
+
+def fit_and_write(config: FitConfig, unfinished: RunFolder | None = None) -> int:
+    """Do everything, or go on in the folder of a run that broke off; return the exit code."""
     source = open_source(config.source, config.target, config.task)
     part = split_rows(source, config)
     pipeline = make_model(source, config, part)
-    with RunFolder.reserve(config.out, source.name) as folder:  # from here on the input is known to be right
+    # from here on the input is known to be right
+    with unfinished or RunFolder.reserve(config.out, source.name) as folder:
         printing.print_source(source)
-        fitted = fit(source, config, part, pipeline)
+        if unfinished is not None:
+            printing.print_resumed(unfinished.partial, max(stored(unfinished.checkpoints), default=0))
+        folder.begin(config)
+        with _storing(pipeline, folder.checkpoints):
+            fitted = fit(source, config, part, pipeline)
         measured = evaluation(fitted)
         printing.print_result(fitted, measured)
         path = folder.write(fitted, measured)
@@ -45,6 +59,19 @@ def fit_and_write(config: FitConfig) -> int:
     if fitted.interrupted:
         return 130
     return 1 if fitted.estimator.status_ == "diverged" else 0
+
+
+@contextmanager
+def _storing(pipeline: Pipeline, folder: Path) -> Iterator[None]:
+    """Store the run while it is made, where it is one of a rule; the pipeline that is saved knows nothing of it."""
+    networks = [getattr(pipeline[-1], "regressor", pipeline[-1])]
+    before = networks[0].callbacks
+    if not is_full_batch(networks[0]):
+        networks[0].set_params(callbacks=[*before, Checkpoint(folder, resume=True, seconds=SECONDS)])
+    yield
+    networks.append(getattr(pipeline[-1], "regressor_", pipeline[-1]))
+    for network in networks:
+        network.set_params(callbacks=before)
 
 
 def fit(source: Source, config: FitConfig, part: SplitRows, pipeline: Pipeline) -> Fitted:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from glassnet import tables
 from glassnet.arrays import Array
 from glassnet.cli.measuring import Evaluation
 from glassnet.cli.printing import counted, print_evaluation, print_how_it_ended, print_network_table, say
+from glassnet.cli.run_folder import read_json
 from glassnet.cli.sources import class_names
 from glassnet.errors import GlassnetError, fault
 from glassnet.persistence import atomic_write, load_pipeline
@@ -98,7 +98,7 @@ def show_run(run: Path) -> None:
     pipeline, about = open_run(run)
     path = run / "metrics.json"
     try:
-        measured = Evaluation.from_json(_read_json(path))
+        measured = Evaluation.from_json(read_json(path))
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, GlassnetError):
             raise
@@ -122,20 +122,8 @@ def open_run(run: Path) -> tuple[Pipeline, dict[str, str]]:
         received = f"{run}, which {'has no model.skops' if run.is_dir() else 'is no folder'}"
         raise fault("RUN", "a folder that `glassnet fit` wrote", received)
     pipeline = load_pipeline(run / "model.skops")
-    about = _read_json(run / "config.json")
+    about = read_json(run / "config.json")
     for name in ("target", "command"):
         if not isinstance(about.get(name), str):
             raise fault(f"{name!r} in {run / 'config.json'}", "text", repr(about.get(name)))
     return pipeline, about
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise fault(str(path), "a file that `glassnet fit` wrote", error.strerror) from error
-    except ValueError as error:
-        raise fault(str(path), "a JSON file that `glassnet fit` wrote", str(error)) from error
-    if not isinstance(content, dict):
-        raise fault(str(path), "a JSON object", type(content).__name__)
-    return content

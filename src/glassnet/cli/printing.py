@@ -21,7 +21,7 @@ from glassnet.solvers import METHODS
 
 __all__ = [
     "console", "counted", "print_ending", "print_evaluation", "print_how_it_ended", "print_network_table",
-    "print_result", "print_source", "say",
+    "print_result", "print_resumed", "print_source", "say",
 ]  # fmt: skip
 
 MOST_ROWS, MOST_COLUMNS = 40, 15
@@ -66,6 +66,12 @@ def print_source(source: Source) -> None:
     own = f", and {len(source.held_out[1]):,} held-out rows of its own" if source.held_out is not None else ""
     say(f"read       {counted(m, 'row')}, {counted(d, 'column')}{_kinds(source)}{own}")
     say(f"target     {source.why}{_target_range(source)}")
+
+
+def print_resumed(folder: Path, epoch: int) -> None:
+    """Say where a run goes on that broke off."""
+    begin = f"after epoch {epoch:,}" if epoch else "from its beginning: no checkpoint had been written"
+    say(f"resumed    {folder}, {begin}")
 
 
 def _kinds(source: Source) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -91,6 +92,13 @@ class FitConfig:
                 "--hidden", "units of at least 1", repr(text), "For example 50,50; 0 alone for no hidden layer."
             )
         return sizes
+
+    def check_same(self, given: Collection[str], before: FitConfig) -> None:
+        """Raise GlassnetError where one of the given arguments is not that of the run that is resumed."""
+        for name in given:
+            if (value := getattr(self, name)) != (stored := getattr(before, name)):
+                option = "NAME|FILE" if name == "source" else f"--{name.replace('_', '-')}"
+                raise fault(f"{option} of a resumed run", repr(stored), repr(value), "Leave it out, or start anew.")
 
     def used_l2(self, kind: str) -> float:
         """Return the penalty: the one asked for, or the usual one for this kind of target."""

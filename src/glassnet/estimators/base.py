@@ -88,10 +88,13 @@ class MLP(CallbackSupportMixin, BaseEstimator):
     ) -> tuple[Array, Array, Array | None]:
         """Return X, targets (m, k) and weights as arrays, checked the way scikit-learn checks them."""
         dtype = (np.float64, np.float32) if self.dtype is None else np.dtype(self.dtype)
-        rows, labels = validate_data(
-            self, X, y, accept_sparse=["csr", "csc"], multi_output=True, dtype=dtype,
-            y_numeric=isinstance(self, RegressorMixin), reset=reset,
-        )  # fmt: skip
+        try:
+            rows, labels = validate_data(
+                self, X, y, accept_sparse=["csr", "csc"], multi_output=True, dtype=dtype,
+                y_numeric=isinstance(self, RegressorMixin), reset=reset,
+            )  # fmt: skip
+        except OverflowError as error:  # Python's whole numbers have no end
+            raise fault("X and y", "numbers that a float can hold", str(error), "Rescale them.") from error
         rows = rows.toarray() if hasattr(rows, "toarray") else rows
         if labels.ndim == 2 and labels.shape[1] == 1:
             labels = column_or_1d(labels, warn=True)

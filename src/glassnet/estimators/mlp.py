@@ -196,6 +196,8 @@ class MLPClassifier(ClassifierMixin, MLP):
         if self.n_outputs_ > 1 and not self._multilabel and self.network_.layers[-1].function.range != "simplex":
             total = both.sum(axis=1, keepdims=True)  # one against the rest: shares of the sum
             both = both / np.where(total > 0, total, 1.0)
+        if len(self.classes_) == 1:  # there is nothing else that it could be
+            return np.ones_like(both[:, :1])
         return both[:, : len(self.classes_)]
 
     def predict_log_proba(self, X: npt.ArrayLike) -> Array:

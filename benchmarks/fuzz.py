@@ -1,0 +1,85 @@
+"""Throw broken, hostile and odd input at every door, and demand a right result or one of our errors.
+
+    python -m benchmarks.fuzz --cases 10000 --door files|tables|estimators|cli
+
+A door takes a generator and an empty folder, makes one case of it, and says how the case ended: "right" or "refused".
+Anything else escapes: another exception, a process that ends, a result that is wrong, a file that nobody asked for, a
+case that takes longer than LIMIT. Escapes are printed with their seed; `--seed S --cases 1` runs one again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import tempfile
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+from types import FrameType
+
+import numpy as np
+
+from benchmarks.fuzz_doors import cli, estimators, files, tables
+
+Door = Callable[[np.random.Generator, Path], str]
+DOORS: dict[str, Door] = {
+    "files": files.case,
+    "tables": tables.case,
+    "estimators": estimators.case,
+    "cli": cli.case,
+}
+LIMIT = 60
+"""Seconds that a case may take, on a machine that others use, too."""
+
+
+class TookTooLong(BaseException):
+    """What ends a case that hangs; no handler of errors catches it."""
+
+
+def _ring(number: int, frame: FrameType | None) -> None:
+    raise TookTooLong
+
+
+def one(door: str, seed: int) -> str:
+    """Run the case of a seed in a folder of its own; return how it ended."""
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return DOORS[door](np.random.default_rng(seed), Path(folder))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", type=int, default=1000)
+    parser.add_argument("--door", choices=DOORS, required=True)
+    parser.add_argument("--seed", type=int, default=0, help="of the first case; each has the next number")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no case after so long")
+    options = parser.parse_args()
+    signal.signal(signal.SIGALRM, _ring)
+    ends, begin, slowest = Counter[str](), perf_counter(), 0.0
+    for seed in range(options.seed, options.seed + options.cases):
+        if perf_counter() - begin > options.seconds:
+            break
+        signal.alarm(LIMIT)
+        start = perf_counter()
+        try:
+            ends[one(options.door, seed)] += 1
+        except (Exception, SystemExit, TookTooLong) as error:  # noqa: BLE001
+            ends["escaped"] += 1
+            print(f"{options.door} --seed {seed}: {type(error).__name__}: {str(error)[:300]}", flush=True)
+            print("    " + traceback.format_exc().strip().replace("\n", "\n    ")[-1200:], flush=True)
+        signal.alarm(0)
+        slowest = max(slowest, perf_counter() - start)
+        if perf_counter() - start > 10.0:
+            print(f"{options.door} --seed {seed}: {perf_counter() - start:.0f} s", flush=True)
+    said = ", ".join(f"{name} {count:,}" for name, count in sorted(ends.items()))
+    print(
+        f"{options.door}: {sum(ends.values()):,} cases: {said}; slowest {slowest:.2f} s, {perf_counter() - begin:.0f} s"
+    )
+    raise SystemExit(1 if ends["escaped"] else 0)
+
+
+if __name__ == "__main__":
+    main()

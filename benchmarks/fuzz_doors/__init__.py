@@ -1,0 +1,1 @@
+"""The doors of `python -m benchmarks.fuzz`, one a file."""
