@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="*", default=list(REPORTED))
     parser.add_argument("--right", type=int, default=200, help="right programs")
-    parser.add_argument("--first", type=int, default=7000, help="the seed of the first right program")
+    parser.add_argument("--first", type=int, default=9000, help="the seed of the first right program")
     parser.add_argument("--quick", action="store_true", help="one seed, 40 right programs")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args(arguments)

@@ -39,7 +39,7 @@ def test_planted_fault_is_named(planted: Planted) -> None:
     assert misnamed(planted, 21) == {}
 
 
-@pytest.mark.parametrize("seed", range(2000, 2008))
+@pytest.mark.parametrize("seed", [5010, 5041, 5043, 5114, 5135, 7082, 2001, 2002])  # six that were alarms once
 def test_right_program_in_a_random_style_raises_no_alarm(seed: int) -> None:
     said, _ = alarm(seed)
     assert said == "", sound(seed).style

@@ -89,7 +89,7 @@ def derivative(
             error = moved / 8 + shaken
             jump = abs(8 * gap - before[1]) / 7
             # a bend of J just inside the step looks like a jump of it too, but then D moves
-            real = jump > 1e-4 * max(abs(D), floor) + 40 * shaken and moved < 0.05 * jump
+            real = jump > 1e-4 * max(abs(D), floor) + 40 * shaken and moved < (0.5 if coarse else 0.05) * jump
             if error < best[1]:
                 best = ((64 * D - before[0]) / 63, error, jump if real else 0.0, h)
             if moved / 63 + shaken < WANTED * max(abs(D), floor) or shaken > best[1]:
