@@ -49,6 +49,7 @@ HOUSE = [
         "sealed",
         "checkpoints",
         "callbacks",
+        "full_batch",
         "solvers",
         "sampling",
         "stepping",

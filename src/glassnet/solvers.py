@@ -22,19 +22,18 @@ from glassnet.arrays import Array, check_count, read_only
 from glassnet.callbacks import Request, Watcher, start_all
 from glassnet.engines.threads import single_threaded_blas
 from glassnet.errors import GlassnetError, choose, fault
+from glassnet.full_batch import FullBatch, blocks_of
 from glassnet.history import EpochRecord, History, Run
 from glassnet.layers import BatchNorm, Dropout, Mode
 from glassnet.least_squares import NetworkSquares, squares
 from glassnet.levenberg_marquardt import Damping
-from glassnet.network import Network, Work
+from glassnet.network import Network
 from glassnet.objective import Objective
 from glassnet.posterior import Posterior
 
-__all__ = ["METHODS", "evaluate", "minimize"]
+__all__ = ["METHODS", "minimize"]
 
 
-BLOCK, FEWEST = 1 << 15, 256
-"""About so many activations of the widest layer are computed at a time, and for at least so many rows."""
 SMALL_PRODUCT = 1 << 24
 """Multiplications; a product of no more is for one core."""
 
@@ -83,8 +82,11 @@ def minimize(
     callbacks: Sequence[object] = (),
     engine: str | None = None,
     damping: Damping | None = None,
+    n_threads: int | None = None,
 ) -> Run:
     """Minimise J over all of X (m, d), Y (m, k) from theta (P,).
+
+    `n_threads` threads (None: one a core) share the rows of each evaluation; the result does not depend on them.
 
     `method` is "bfgs", "lbfgs", "cg" or "newton-cg" for any smooth J; "lm" (Levenberg-Marquardt, the fastest for up to
     a few hundred weights) for squared errors; or "br" (Bayesian regularisation), which also finds the penalty and
@@ -116,6 +118,8 @@ def minimize(
     chosen = choose("method", method, METHODS)
     theta = np.asarray(theta)
     check_count("max_iter", max_iter)
+    if n_threads is not None:
+        check_count("n_threads", n_threads)
     if any(isinstance(layer, Dropout) and layer.rate for layer in objective.net.layers):
         raise GlassnetError(f"{method} needs a loss that does not change from call to call; Dropout: use train(...).")
     objective.net.check_theta(theta)
@@ -123,10 +127,11 @@ def minimize(
     rows, targets, weights = objective.check(X, Y, sample_weight, stacks=False)
     data = rows.astype(np.float64, copy=False), targets.astype(np.float64, copy=False), weights
     most = max_iter * 1000 if max_evaluations is None else check_count("max_evaluations", max_evaluations)
-    watch = _Watch(objective, data, theta.astype(np.float64), tolerance, max_iter, most)
+    watch = _Watch(objective, data, theta.astype(np.float64), tolerance, max_iter, most, n_threads)
     solve = _solver(chosen, watch, damping)
     watch.watchers = start_all(callbacks)
-    with _cores_for(chosen, objective, len(rows)), np.errstate(over="ignore", invalid="ignore"):  # of a step too long
+    quiet = np.errstate(over="ignore", invalid="ignore")  # of a step too long
+    with _cores_for(chosen, objective, len(rows)), watch.evaluate, quiet:
         try:
             solve(theta.astype(np.float64))
         except KeyboardInterrupt:
@@ -160,16 +165,9 @@ def _cores_for(chosen: _Method | _Squares, objective: Objective, m: int) -> Abst
     if isinstance(chosen, _Squares):
         small = 2.0 * (m * k + P) * P * P <= levenberg_marquardt.SMALL
     else:
-        rows = -(-m // _blocks(net, m))
-        small = rows * max(n * k for n, k in pairwise(net.sizes)) <= SMALL_PRODUCT
+        blocks = blocks_of(net, m)  # several are shared out to the cores, each a thread of its own
+        small = blocks > 1 or m * max(n * k for n, k in pairwise(net.sizes)) <= SMALL_PRODUCT
     return single_threaded_blas() if small else nullcontext()
-
-
-def _blocks(net: Network, m: int) -> int:
-    """Return in how many blocks m rows are evaluated; BatchNorm needs all of them at once."""
-    if any(isinstance(layer, BatchNorm) for layer in net.layers):
-        return 1
-    return max(1, min(-(-m * max(net.sizes[1:]) // BLOCK), m // FEWEST))
 
 
 def _descend(watch: _Watch, chosen: _Method, theta: Array) -> None:
@@ -225,6 +223,7 @@ class _Watch:
         tolerance: float,
         max_iter: int,
         max_evaluations: int,
+        n_threads: int | None,
     ) -> None:
         self.objective, self.data, self.tolerance = objective, data, tolerance
         self.max_iter, self.max_evaluations = max_iter, max_evaluations
@@ -235,7 +234,7 @@ class _Watch:
         self.rows: list[dict[str, float]] = []
         self.ending: Request | None = None
         self.place = start.copy()
-        self.work = objective.net.work(self.place)
+        self.evaluate = FullBatch(objective, self.place, *data, n_threads)
         self.last: tuple[float, Array] | None = None
         self.best: tuple[float, Array] = (np.inf, start)
         self.keeps_last = False
@@ -245,7 +244,8 @@ class _Watch:
         if self.last is None or not np.array_equal(self.place, theta):  # SciPy begins with the start once more
             self.evaluations += 1
             self.place[:] = theta
-            self.last = evaluate(self.objective, self.place, *self.data, self.work)
+            J, gradient = self.evaluate()
+            self.last = J, gradient.copy()
         return self.scale * self.last[0], self.scale * self.last[1]
 
     def hessian_product(self, theta: Array, direction: Array) -> Array:
@@ -325,29 +325,6 @@ class _Watch:
 def _largest(grad: Array) -> float:
     """The largest entry, without memory for their absolute values."""
     return float(max(grad.max(), -grad.min()))
-
-
-def evaluate(
-    objective: Objective, theta: Array, X: Array, Y: Array, weights: Array | None, work: Work
-) -> tuple[float, Array]:
-    """Return J and its gradient over all rows, a block of rows after the other: what a block leaves stays in the cache.
-
-    `work` is memory for this theta, where the next call writes its gradient, too.
-    """
-    m = len(X)
-    blocks = _blocks(objective.net, m)
-    if blocks == 1:
-        J, grad, _ = objective.evaluate(theta, X, Y, weights, None, Mode(training=True), work)
-        return float(J), grad
-    total, sums = 0.0, np.zeros_like(theta)
-    for block in range(blocks):
-        part = slice(m * block // blocks, m * (block + 1) // blocks)
-        w = None if weights is None else weights[part]
-        J, grad, trace = objective.evaluate(theta, X[part], Y[part], w, None, Mode(training=True), work)
-        share = len(trace.output) / m
-        total += share * float(J)
-        sums += share * grad
-    return total, sums
 
 
 def batch_statistics(net: Network, theta: Array, X: Array) -> Array:

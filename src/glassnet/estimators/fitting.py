@@ -223,6 +223,7 @@ def _plan_solver(model: Any, rows: Rows, users: tuple[object, ...]) -> dict[str,
         "max_iter": int(model.max_iter),
         "max_evaluations": int(model.max_fun) + 1,  # SciPy ends the iteration in which there were more than max_fun
         "tolerance": float(model.tol),
+        "n_threads": model.n_threads,
         "callbacks": [_watching(model, ends, users, _measure_all(model, rows, objective))],
     }
 

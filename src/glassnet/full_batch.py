@@ -1,0 +1,104 @@
+"""J and its gradient over all rows: a block of rows after the other, shared out to the cores.
+
+What a block leaves stays in the cache. Blocks are summed in four lanes, and the lanes in order, however many threads
+work on them: the number of cores changes no bit of the result.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from glassnet.arrays import Array
+from glassnet.engines.threads import cores
+from glassnet.layers import BatchNorm, Mode
+from glassnet.network import Network
+from glassnet.objective import Objective
+
+__all__ = ["FullBatch", "blocks_of"]
+
+BLOCK, FEWEST = 1 << 15, 256
+"""About so many activations of the widest layer are computed at a time, and for at least so many rows."""
+LANES = 4
+"""Sums that are formed side by side, and the most threads that are of use."""
+WORTH = 1 << 21
+"""Multiplications of an evaluation from which waking another thread is repaid: some tenths of a millisecond."""
+
+
+def blocks_of(net: Network, m: int) -> int:
+    """Return in how many blocks m rows are evaluated; BatchNorm needs all of them at once."""
+    if any(isinstance(layer, BatchNorm) for layer in net.layers):
+        return 1
+    return max(1, min(-(-m * max(net.sizes[1:]) // BLOCK), m // FEWEST))
+
+
+class FullBatch:
+    """The function theta -> J, dJ/dtheta for rows X (m, d), Y (m, k) that `Objective.check` has seen.
+
+    It keeps its memory from call to call: `theta` is where the caller writes the point before each call. Used in a
+    `with` block, it works with `n_threads` threads (None: one a core), without it with one.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        theta: Array,
+        X: Array,
+        Y: Array,
+        weights: Array | None,
+        n_threads: int | None = None,
+    ) -> None:
+        net, m = objective.net, len(X)
+        blocks = blocks_of(net, m)
+        self.objective, self.theta, self.data = objective, theta, (X, Y, weights)
+        self.parts = [slice(m * i // blocks, m * (i + 1) // blocks) for i in range(blocks)]
+        self.lanes = [range(lane, blocks, LANES) for lane in range(min(LANES, blocks))]
+        self.work = [net.work(theta) for _ in self.lanes]
+        small = m * sum(a * b for a, b in pairwise(net.sizes)) < WORTH
+        self.team = 1 if small else min(len(self.lanes), n_threads or cores())
+        self.pool: ThreadPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        if self.team > 1:
+            self.pool = ThreadPoolExecutor(self.team, "glassnet")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.pool is not None:
+            self.pool.shutdown()
+            self.pool = None
+
+    def __call__(self) -> tuple[float, Array]:
+        """Return J and its gradient (P,) at `theta`; the next call may write into the same memory."""
+        numbers = range(len(self.lanes))
+        sums = list(map(self._lane, numbers) if self.pool is None else self.pool.map(self._lane, numbers))
+        total, gradient = sums[0]
+        for J, grad in sums[1:]:
+            total += J
+            gradient += grad
+        return total, gradient
+
+    def _lane(self, lane: int) -> tuple[float, Array]:
+        """Return the sums over the blocks of a lane, each with the share of its rows."""
+        X, Y, weights = self.data
+        total, sums = 0.0, None
+        with np.errstate(over="ignore", invalid="ignore"):  # of a step too long; a thread has settings of its own
+            for block in self.lanes[lane]:
+                part = self.parts[block]
+                w = None if weights is None else weights[part]
+                J, grad, trace = self.objective.evaluate(
+                    self.theta, X[part], Y[part], w, None, Mode(training=True), self.work[lane]
+                )
+                share = len(trace.output) / len(X)
+                if share == 1:
+                    return float(J), grad
+                total += share * float(J)
+                sums = share * grad if sums is None else sums + share * grad
+        assert sums is not None
+        return total, sums
