@@ -244,6 +244,37 @@ def test_parquet_whose_notes_for_pandas_are_wrong(tmp_path: Path, text: str) -> 
     assert frame["a"].tolist() == [1.0, 2.0]
 
 
+def test_parquet_whose_notes_for_pandas_rename_its_columns(tmp_path: Path) -> None:
+    pd.DataFrame({"a": [1.0], "b": [2.0]}).to_parquet(tmp_path / "t.parquet")
+    table = pa.parquet.read_table(tmp_path / "t.parquet")
+    notes = json.loads(table.schema.metadata[b"pandas"])
+    notes["columns"][1]["name"] = "a"
+    pa.parquet.write_table(table.replace_schema_metadata({"pandas": json.dumps(notes)}), tmp_path / "t.parquet")
+    with pytest.raises(GlassnetError, match="with different column names, received 'a' twice"):
+        read_table(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize(
+    ("door", "seed"), [("files", 113494), ("files", 136361), ("files", 308828), ("tables", 100262)]
+)
+def test_cases_that_escaped(door: str, seed: int) -> None:
+    """Empty arrays in an archive, a Pipeline without steps, equal names in Parquet."""
+    assert fuzz.one(door, seed) == "refused"
+
+
+def test_a_pipeline_without_steps(tmp_path: Path) -> None:
+    with zipfile.ZipFile(io.BytesIO(files.whole("pipeline"))) as old, zipfile.ZipFile(tmp_path / "m.skops", "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == "schema.json":
+                schema = json.loads(content)
+                assert schema["content"]["content"].pop("steps")
+                content = json.dumps(schema).encode()
+            new.writestr(name, content)
+    with pytest.raises(GlassnetError, match="must be a Pipeline with steps"):
+        load_pipeline(tmp_path / "m.skops")
+
+
 def test_whole_numbers_without_end() -> None:
     X: Any = np.array([[10**400, 1], [2, 3]], dtype=object)
     with pytest.raises(GlassnetError, match="X and y must be numbers that a float can hold"):

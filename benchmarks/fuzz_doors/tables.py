@@ -40,6 +40,8 @@ def case(rng: np.random.Generator, folder: Path) -> str:
     check(frame)
     if expected is not None:
         pd.testing.assert_frame_equal(frame, expected, check_dtype=False)
+    if len(frame.columns) > 1000:
+        return "right"  # read; describing each column takes many seconds, which docs/reliability.md says
     refusal(lambda: tables.summarise(frame))
     refused, split = refusal(lambda: tables.split_target(frame, pick(rng, (None, *map(str, frame.columns[:3]), "no"))))
     if not refused:

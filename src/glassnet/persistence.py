@@ -327,3 +327,6 @@ def _check_pipeline(pipeline: Any, subject: str = "pipeline") -> None:
 
     if not isinstance(pipeline, Pipeline):
         raise type_fault(subject, "a scikit-learn Pipeline", type(pipeline).__name__, "See tables.make_pipeline.")
+    steps = getattr(pipeline, "steps", None)
+    if not isinstance(steps, list) or not steps or not all(isinstance(s, tuple) and len(s) == 2 for s in steps):
+        raise fault(subject, "a Pipeline with steps, each a name and a part", type(steps).__name__)

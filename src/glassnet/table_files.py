@@ -194,6 +194,7 @@ def _parquet(data: bytes, name: str) -> Frame:
         # pandas believes what the file says of its index, which may be any JSON, or none
         received = " ".join(str(error).split())
         raise fault(name, "a parquet file", received, "Write it again: it is cut off or corrupt.") from error
+    check_names(list(frame.columns), name)  # once more: what the file says to pandas may rename them
     for column in frame.select_dtypes("timedelta"):
         frame[column] = frame[column].dt.total_seconds()
     check_plain(frame, name)
