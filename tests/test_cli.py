@@ -315,3 +315,8 @@ def test_solvers_have_a_validation_curve(run: Run, tmp_path: Path, line: str) ->
     assert list(history["epoch"]) == list(range(9))  # a solver's history begins with its start
     assert np.isfinite(history["validation_loss"]).all()
     assert history["validation_loss"].nunique() > 4
+
+
+def test_the_package_is_the_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "glassnet", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"glassnet {glassnet.__version__}\n"
