@@ -46,8 +46,6 @@ SHORTER = {
     "allen_cahn": (1200, (600, 1000), (2e-3, 5e-4, 1e-4)),
     "different_rates": (1200, (600, 1000), (1.5e-2, 4e-3, 1e-3)),
     "quadratic_gradient": (1200, (600, 1000), (1e-2, 2e-3, 4e-4)),
-    "hjb lam=10": (1500, (900, 1300), (1e-2, 1e-3, 2e-4)),
-    "hjb lam=50": (1500, (900, 1300), (1e-2, 1e-3, 2e-4)),
 }
 """Iterations and falling rates that need fewer than was published, with `--shorter`: (iterations, marks, rates)."""
 
