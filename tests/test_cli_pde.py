@@ -42,10 +42,11 @@ def test_one_equation_prints_ours_beside_the_reference_and_draws(run: Run) -> No
 
 
 def test_dimensions_and_dtype_are_passed_on(run: Run) -> None:
-    code, out, _ = run("pde hjb --dim 3 --steps 4 --iterations 3 --seeds 1 --dtype float32 --seed 5")
+    code, out, _ = run("pde hjb --dim 3 --steps 4 --iterations 3 --seeds 1 --dtype float32 --seed 5 --other-steps 0")
     assert code == 0
     assert "d = 3, T = 1, 4 time steps; 1 seed, 3 iterations" in out
     assert "(one seed)" in out
+    assert "extrapolated" not in out
     assert f"{pde.solve('hjb', dim=3, steps=4, iterations=3, seed=5, dtype=np.float32).value:.5f}" in out
 
 
@@ -55,8 +56,8 @@ def test_bounds_are_looked_at(run: Run) -> None:
 
 
 def test_the_error_of_time_steps_is_said(run: Run) -> None:
-    code, out, _ = run(f"{SHORT} --seeds 2 --other-steps 10")
-    solution = pde.solve("discount", iterations=40, steps=5, seeds=2, other_steps=10)
+    code, out, _ = run(f"{SHORT} --seeds 2")
+    solution = pde.solve("discount", iterations=40, steps=5, seeds=2, other_steps=2)
     assert (code, solution.other is not None) == (0, True)
     assert f"the error of 5 is about {solution.step_error:.5f}" in out
     assert f"extrapolated to no time step: {solution.extrapolated.mean():.5f}" in out
@@ -91,6 +92,8 @@ def _interrupt(now: bool) -> None:
     [
         ("pde hjp", "did you mean 'hjb'?"),
         ("pde hjb --dim 0", "--dim must be"),
+        ("pde hjb --other-steps -3", "--other-steps must be"),
+        ("pde hjb --other-steps 20", "other_steps must be another number"),
         ("pde hjb --steps -3", "--steps must be"),
         ("pde hjb --seeds many", "expected a whole number"),
         ("pde hjb --dtype half", "--dtype must be float32 or float64"),

@@ -310,7 +310,9 @@ def pde(
     ] = None,
     other_steps: Annotated[
         int | None,
-        typer.Option(metavar="N", parser=_whole, help="Solve once more with so many steps: what is their error?"),
+        typer.Option(
+            metavar="N", parser=_whole, help="Once more with so many steps, for their error; 0: no. [default: half]"
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", parser=_whole, help="The first seed.")] = 0,
     dtype: Annotated[str, typer.Option(metavar="TYPE", help="float32 or float64.")] = "float64",

@@ -60,7 +60,6 @@ def solve_and_show(
         ("--steps", steps),
         ("--seeds", seeds),
         ("--iterations", iterations),
-        ("--other-steps", other_steps),
     ):
         if number is not None:
             check_count(option, number)
@@ -68,12 +67,13 @@ def solve_and_show(
     if dtype not in ("float32", "float64"):
         raise fault("--dtype", "float32 or float64", dtype)
     equation = pde.get(name, dim=dim, steps=steps)
+    others = check_count("--other-steps", equation.steps // 2 if other_steps is None else other_steps, 0) or None
     picture = _place(save, name)
     _say_equation(equation, seeds, iterations or equation.iterations)
     watch, stop = _watcher()
     try:
         solution = pde.solve(
-            equation, seed=seed, seeds=seeds, iterations=iterations, other_steps=other_steps, dtype=dtype,
+            equation, seed=seed, seeds=seeds, iterations=iterations, other_steps=others, dtype=dtype,
             callbacks=[watch],
         )  # fmt: skip
     finally:
@@ -175,10 +175,12 @@ def _say_steps(solution: Solution) -> None:
     other = solution.other
     assert other is not None
     without = float(solution.extrapolated.mean())
+    K = len(solution.values)
+    spread = f" ± {solution.extrapolated.std(ddof=1) / K**0.5:.5f}" if K > 1 else ""
     off = f", {abs(without / solution.known - 1):.2%} off" if solution.known else ""
     N, M = solution.equation.steps, other.equation.steps
     say(f"steps      {M} of them give {other.value:.5f}: the error of {N} is about {solution.step_error:.5f}")
-    say(f"           extrapolated to no time step: {without:.5f}{off}")
+    say(f"           extrapolated to no time step: {without:.5f}{spread}{off}", "bold")
 
 
 def draw(solution: Solution) -> pictures.Figure:
