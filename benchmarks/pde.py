@@ -46,7 +46,7 @@ SHORTER = {
     "allen_cahn": (1200, (600, 1000), (2e-3, 5e-4, 1e-4)),
     "different_rates": (1200, (600, 1000), (1.5e-2, 4e-3, 1e-3)),
 }
-"""Fewer iterations than was published, with falling rates, for `--shorter`: (iterations, marks, rates). Both miss the rule."""
+"""Falling rates and fewer iterations, for `--shorter`: (iterations, marks, rates). Both miss the rule."""
 
 
 def equation(name: str, shorter: bool = False) -> Equation:
