@@ -17,7 +17,7 @@ from glassnet.cli.printing import counted, print_evaluation, print_how_it_ended,
 from glassnet.cli.run_folder import read_json
 from glassnet.cli.sources import class_names
 from glassnet.errors import GlassnetError, fault
-from glassnet.persistence import atomic_write, load_pipeline
+from glassnet.persistence import atomic_write, load, load_pipeline
 
 __all__ = ["open_run", "predict_and_write", "show_run"]
 
@@ -95,17 +95,16 @@ def _score(pipeline: Pipeline, y: pd.Series[Any], predicted: pd.Series[Any]) -> 
 
 def show_run(run: Path) -> None:
     """Print what a run was, its network, how it ended and its scores."""
-    pipeline, about = open_run(run)
-    path = run / "metrics.json"
+    _check_run(run)
+    net, about, path = load(run / "network.safetensors").net, _about(run), run / "metrics.json"  # not the whole model
     try:
         measured = Evaluation.from_json(read_json(path))
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, GlassnetError):
             raise
         raise fault(str(path), "as `glassnet fit` wrote it", f"{type(error).__name__}: {error}") from error
-    last = pipeline[-1]
     say(about["command"])
-    print_network_table(getattr(last, "regressor_", last).network_)
+    print_network_table(net)
     print_how_it_ended(measured)
     say()
     print_evaluation(measured)
@@ -118,12 +117,19 @@ def open_run(run: Path) -> tuple[Pipeline, dict[str, str]]:
 
     Raises GlassnetError for a folder that `glassnet fit` did not write.
     """
+    _check_run(run)
+    return load_pipeline(run / "model.skops"), _about(run)
+
+
+def _check_run(run: Path) -> None:
     if not (run / "model.skops").is_file():
         received = f"{run}, which {'has no model.skops' if run.is_dir() else 'is no folder'}"
         raise fault("RUN", "a folder that `glassnet fit` wrote", received)
-    pipeline = load_pipeline(run / "model.skops")
+
+
+def _about(run: Path) -> dict[str, Any]:
     about = read_json(run / "config.json")
     for name in ("target", "command"):
         if not isinstance(about.get(name), str):
             raise fault(f"{name!r} in {run / 'config.json'}", "text", repr(about.get(name)))
-    return pipeline, about
+    return about

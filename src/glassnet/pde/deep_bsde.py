@@ -4,8 +4,12 @@ Along a path X_0 ... X_N with increments dW_n the solution obeys, up to the time
 
     u_{n+1} = u_n - f(t_n, X_n, u_n, z_n) dt + z_n . dW_n,        z_n = sigma^T grad u(t_n, X_n)
 
-The unknowns are u_0, z_0, and for n = 1 ... N-1 a network z_n = net_n(X_n) / d. They are right when u_N = g(X_N) on all
-paths, so the loss is L = mean l(u_N - g(X_N)), l(e) = e^2, continued linearly beyond |e| = 50. With v_n = dL/du_n:
+The unknowns are u_0, z_0, and for n = 1 ... N-1 a network and a number s_n (skips.py):
+
+    z_n = net_n(X_n) / d + s_n X_n / R_n
+
+They are right when u_N = g(X_N) on all paths, so the loss is L = mean l(u_N - g(X_N)), l(e) = e^2, continued linearly
+beyond |e| = 50. With v_n = dL/du_n:
 
     v_N = l'(e) / m,      v_n = v_{n+1} (1 - dt df/du),      dL/dz_n = v_{n+1} (dW_n - dt df/dz)
 
@@ -31,6 +35,7 @@ from glassnet.layout import Layout
 from glassnet.network import Network
 from glassnet.pde.equations import Equation
 from glassnet.pde.paths import Paths
+from glassnet.pde.skips import Skips, lengths
 from glassnet.pde.starts import BoxStart, PointStart, Start
 
 __all__ = [
@@ -114,7 +119,7 @@ class Unknowns:
     >>> from glassnet.pde.catalogue import get
     >>> unknowns = Unknowns(get("hjb", dim=2, steps=4))
     >>> {name: view.shape for name, view in unknowns.layout.views(unknowns.init(np.random.default_rng(0))).items()}
-    {'u0': (), 'z0': (2,), 'networks': (3, 248)}
+    {'u0': (), 'z0': (2,), 'skip': (0,), 'networks': (3, 248)}
     """
 
     equation: Equation
@@ -124,6 +129,8 @@ class Unknowns:
     """One network (t, x) -> z for all times."""
     box: bool = field(default=False, kw_only=True)
     """Paths start anywhere in a box: u0 and z0 are networks of the start."""
+    skip: bool = field(default=False, kw_only=True)
+    """A straight way from X_n to z_n beside each network."""
 
     @property
     def units(self) -> tuple[int, ...]:
@@ -151,12 +158,29 @@ class Unknowns:
     @cached_property
     def layout(self) -> Layout:
         """Where the unknowns live in theta."""
-        return Layout((*self.start.layout.shapes, ("networks", (self.n_networks, self.net.n_parameters))))
+        networks = ("networks", (self.n_networks, self.net.n_parameters))
+        return Layout((*self.start.layout.shapes, ("skip", (self.n_skips,)), networks))
+
+    @property
+    def n_skips(self) -> int:
+        """N - 1, or none."""
+        return self.equation.steps - 1 if self.skip else 0
+
+    @property
+    def n_first(self) -> int:
+        """How many numbers stand before the networks in theta."""
+        return self.start.layout.size + self.n_skips
+
+    @cached_property
+    def lengths(self) -> Array:
+        """R_n (N-1,), the lengths of X_n."""
+        return lengths(self.equation)
 
     def init(self, rng: np.random.Generator, dtype: npt.DTypeLike = np.float64) -> Array:
         """Draw a start theta (P,): u0 in the equation's range, z0 in U(-0.1, 0.1), then the networks in turn."""
         start: dict[str, Array | float] = dict(self.start.init(rng))
         nets = [self.net.init(rng) for _ in range(self.n_networks)]
+        start["skip"] = np.zeros(self.n_skips)
         return self.layout.pack(start | {"networks": np.reshape(nets, (self.n_networks, self.net.n_parameters))}, dtype)
 
     def init_state(self, seeds: int, dtype: npt.DTypeLike = np.float64) -> Array:
@@ -288,6 +312,8 @@ def there_and_back(
             memory[name] = np.empty(shape, theta.dtype)
     z, q, slopes = memory["z"], memory["q"], memory["slopes"]
     networks.forward(theta, state, paths, z, q)
+    s = theta[:, start.layout.size : unknowns.n_first]
+    skips = Skips.add(s, unknowns.lengths, paths, z, q) if unknowns.n_skips else None
     meanwhile()
     u0, z[0], kept = start.forward(theta[:, : start.layout.size], start_state, paths.X[0])
     np.einsum("md,md->m", z[0], paths.dW[0], out=q[0])
@@ -295,7 +321,11 @@ def there_and_back(
     loss, slope = mismatch(u[-1] - np.asarray(equation.g(paths.X[-1]), theta.dtype))
     v = pullback(equation, u, z, paths.X, slope * (K / m), slopes)
     dz0 = v[1][:, None] * (paths.dW[0] - equation.dt * slopes[0])
-    return Step(loss.reshape(K, -1).mean(axis=1), start.backward(kept, v[0], dz0), v[1:], slopes)
+    first = start.backward(kept, v[0], dz0)
+    if skips is not None:
+        ds = skips.gradient(K, unknowns.lengths, paths, v[2:], slopes[1:], equation.dt)
+        first = np.concatenate([first, ds.astype(first.dtype)], axis=1)
+    return Step(loss.reshape(K, -1).mean(axis=1), first, v[1:], slopes)
 
 
 def value_and_grad(unknowns: Unknowns, theta: Array, state: Array, paths: Paths) -> tuple[Array, Array]:

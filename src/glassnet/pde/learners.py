@@ -52,7 +52,7 @@ class Plain:
 
     def __init__(self, unknowns: Unknowns, rule: Rule, theta: Array, state: Array, batch: int) -> None:
         self.networks = Reference(unknowns, len(theta))
-        self.rule, self.theta, self.first = rule, theta, unknowns.start.layout.size
+        self.rule, self.theta, self.first = rule, theta, unknowns.n_first
         K, P = theta.shape
         self.blocks = [
             (k, slice(low, min(low + BLOCK, P))) for k in range(K) for low in range(self.first, P, BLOCK)
@@ -94,7 +94,7 @@ class Compiled:
         self.dt, self.share = unknowns.equation.dt, 1.0 / d
         self.stack = NormalisedStack(
             (d, *unknowns.units, d), activations.get("relu"), rule, theta=theta, state=state, slots=slots,
-            first=unknowns.start.layout.size, batch=batch, momentum=NORM.momentum, eps=NORM.eps,
+            first=unknowns.n_first, batch=batch, momentum=NORM.momentum, eps=NORM.eps,
         )  # fmt: skip
 
     def __enter__(self) -> Compiled:

@@ -162,6 +162,7 @@ def solve(
     antithetic: bool = False,
     shared: bool = False,
     box: tuple[float, float] | None = None,
+    skip: bool = True,
     other_steps: int | None = None,
     engine: str = "auto",
     callbacks: Sequence[Callback] = (),
@@ -174,6 +175,9 @@ def solve(
     "auto", which takes the compiled one for all but small runs. `callbacks` are called with a `Snapshot` after each
     iteration and may return `Request(stop="stopped", reason=...)`. Ctrl-C ends the run, and what was found so far is
     returned. A seed that diverges is stopped at its last good value.
+
+    `skip` adds s_n X_n / R_n to z_n, with a number s_n a time step and R_n the mean length of X_n (not with a box):
+    without it the networks are those that were published, and find less of z in as many paths.
 
     `antithetic` drives half of the paths by the negative increments of the others. `shared` has one network of t and x
     in the place of one for each time. `box` (low, high) starts paths anywhere in the box (low, high)^d, with a network
@@ -201,8 +205,20 @@ def solve(
     rate = as_schedule(chosen.learning_rate if learning_rate is None else learning_rate)
     check(chosen)
     chosen = complete(chosen)
+    skip = skip and box is None
     options = _Options(
-        numbers, n, batch_size, tuple(hidden), kind, antithetic, shared, box, engine, rate, tuple(callbacks)
+        numbers,
+        n,
+        batch_size,
+        tuple(hidden),
+        kind,
+        antithetic,
+        shared,
+        box,
+        skip,
+        engine,
+        rate,
+        tuple(callbacks),
     )
     solution = _solve(chosen, options)
     if other_steps is None or solution.status == "stopped":
@@ -226,6 +242,7 @@ class _Options:
     antithetic: bool
     shared: bool
     box: tuple[float, float] | None
+    skip: bool
     engine: str
     rate: Callable[[int], float]
     callbacks: tuple[Callback, ...]
@@ -291,7 +308,9 @@ class _Run:
     def __init__(self, equation: Equation, options: _Options) -> None:
         seeds, dtype, n, K = options.seeds, options.dtype, options.n, len(options.seeds)
         hidden = options.hidden
-        self.unknowns = Unknowns(equation, hidden=hidden, shared=options.shared, box=options.box is not None)
+        self.unknowns = Unknowns(
+            equation, hidden=hidden, shared=options.shared, box=options.box is not None, skip=options.skip
+        )
         self.seeds, self.n = seeds, n
         self.theta = np.stack([self.unknowns.init(np.random.default_rng((s, 0)), dtype) for s in seeds])
         self.state = self.unknowns.init_state(K, dtype)
@@ -301,7 +320,7 @@ class _Run:
         self.next: Callable[[], Paths] = self.sampler.draw
         self.rule = Adam()
         self.learner = learner(options.engine, self.unknowns, self.rule, self.theta, self.state, options.batch, n)
-        self.first = self.theta[:, : self.unknowns.start.layout.size]
+        self.first = self.theta[:, : self.unknowns.n_first]
         self.start = self.value_now()
         self.adam: RuleState = self.rule.init(self.first)
         self.memory: dict[str, Array] = {}
