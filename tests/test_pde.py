@@ -101,6 +101,27 @@ def test_a_wrong_derivative_and_a_wrong_shape_are_named():
         replace(hjb, horizon=-1.0)
 
 
+def test_functions_of_other_arguments_are_named():
+    hjb = get("hjb", dim=4)
+    with pytest.raises(GlassnetError, match="f of hjb must be a function of t, x, u and z, received TypeError"):
+        check(replace(hjb, f=lambda x, u: u))
+    with pytest.raises(GlassnetError, match=r"u_start of hjb must be \(low, high\), received 3"):
+        replace(hjb, u_start=3)
+
+
+def test_an_answer_that_has_not_settled_says_so():
+    short = solve("hjb", dim=10, steps=3, iterations=60, hidden=(4,), seeds=2)
+    assert not short.settled
+    assert short.drift > 0, "u0 starts below and is on its way up"
+    assert "u0 still moved by" in str(short)
+    assert "lambda" not in repr(short)
+    settled = solve("discount", steps=5, iterations=400, seeds=3, hidden=(8,))
+    assert settled.settled
+    assert "still moved" not in str(settled)
+    np.testing.assert_allclose(settled.values, settled.u0[-40:].mean(axis=0))
+    assert not solve("discount", iterations=1).settled, "one iteration tells nothing"
+
+
 def test_missing_derivatives_are_measured_with_a_warning():
     with pytest.warns(UserWarning, match="finite differences call f 8 times"):
         whole = complete(replace(get("hjb", dim=4), df_dz=None))

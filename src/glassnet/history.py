@@ -100,6 +100,9 @@ class History:
 
     rows: Sequence[Mapping[str, float]] = ()
 
+    def __repr__(self) -> str:
+        return f"History of {len(self)} epochs: {', '.join(self.columns)}"
+
     @property
     def columns(self) -> tuple[str, ...]:
         """The names of the columns."""

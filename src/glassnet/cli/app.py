@@ -327,7 +327,7 @@ def pde(
     if name is None:
         list_equations()
         return
-    raise typer.Exit(solve_and_show(name, dim, steps, seeds, iterations, other_steps, seed, dtype, save))
+    raise SystemExit(solve_and_show(name, dim, steps, seeds, iterations, other_steps, seed, dtype, save))
 
 
 @app.command()

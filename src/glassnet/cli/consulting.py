@@ -35,7 +35,8 @@ def consult(run: Path, data: str | None, try_remedies: bool) -> int:
     diagnosis = diagnose(pipeline, part.X, part.y, validation=validation, try_remedies=try_remedies)
     last = pipeline[-1]
     history = getattr(last, "regressor_", last).history_
-    found = tuple(_as_command(one, config, history, len(part.X)) for one in diagnosis.findings)
+    findings = [one for one in diagnosis.findings if not _is_of_our_making(one, pipeline, list(part.X.columns))]
+    found = tuple(_as_command(one, config, history, len(part.X)) for one in findings)
     say(about["command"])
     say()
     for line in str(replace(diagnosis, subject=str(run), findings=found)).splitlines():
@@ -79,6 +80,14 @@ def _source(config: FitConfig, data: str | None) -> Source:
         raise GlassnetError(
             f"{error} The run was fitted to {config.source}: say where it is now with --data."
         ) from error
+
+
+def _is_of_our_making(one: Finding, pipeline: Any, columns: list[str]) -> bool:
+    """Whether a note is on columns that the pipeline has made, of a date for example: nobody can leave them out."""
+    if one.severity != "note" or one.code not in ("inputs_constant", "inputs_duplicated") or len(pipeline.steps) < 2:
+        return False
+    made = list(pipeline[:-1].get_feature_names_out())
+    return any(made[i] not in columns for change in one.remedy.changes for i in np.atleast_1d(change.value))
 
 
 # ---- remedies as commands -----------------------------------------------------------------------------------------

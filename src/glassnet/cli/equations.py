@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from math import isfinite
 from pathlib import Path
 
 from rich.markup import escape
@@ -155,12 +156,16 @@ def print_solution(solution: Solution) -> None:
     error = solution.standard_error
     spread = f"± {error:.5f} (standard error of {len(solution.values)} seeds)" if error is not None else "(one seed)"
     say(f"u(0, x0)   {solution.value:.5f} {spread}", "bold")
+    if not solution.settled and isfinite(solution.drift):
+        moved = f"u0 still moved by {solution.drift:.2g} in the last tenth of the iterations"
+        say(f"           not converged: {moved}, which the error bar does not know of; raise --iterations")
     say(f"mismatch   {solution.loss**0.5:.4g} at the end time, root mean square")
     if equation.known is not None:
         say(f"known      {equation.known:.8g}  {equation.known_from}")
         off = f"{abs(solution.value - equation.known) / abs(equation.known):.2%} off"
         published = equation.published_error
-        beside = f"; published: {published:.2%}, by {equation.source}" if published is not None else ""
+        runs = f" with {equation.iterations:,} iterations"
+        beside = f"; published: {published:.2%}{runs}, by {equation.source}" if published is not None else ""
         say(f"ours       {off}{beside}")
     if solution.other is not None:
         _say_steps(solution)

@@ -14,7 +14,7 @@ from glassnet import tables
 from glassnet.arrays import Array
 from glassnet.cli.measuring import Evaluation
 from glassnet.cli.printing import counted, print_evaluation, print_how_it_ended, print_network_table, say
-from glassnet.cli.run_folder import read_json
+from glassnet.cli.run_folder import UNFINISHED, read_json
 from glassnet.cli.sources import class_names
 from glassnet.errors import GlassnetError, fault
 from glassnet.persistence import atomic_write, load, load_pipeline
@@ -124,7 +124,9 @@ def open_run(run: Path) -> tuple[Pipeline, dict[str, str]]:
 def _check_run(run: Path) -> None:
     if not (run / "model.skops").is_file():
         received = f"{run}, which {'has no model.skops' if run.is_dir() else 'is no folder'}"
-        raise fault("RUN", "a folder that `glassnet fit` wrote", received)
+        unfinished = run.with_name(f"{run.name}{UNFINISHED}") if run.name else run
+        remedy = f"It broke off; go on with: glassnet fit --resume {run}" if unfinished.is_dir() and run.name else ""
+        raise fault("RUN", "a folder that `glassnet fit` wrote", received, remedy)
 
 
 def _about(run: Path) -> dict[str, Any]:

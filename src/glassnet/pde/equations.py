@@ -91,8 +91,7 @@ class Equation:
             function = getattr(self, what)
             if function is not None and not callable(function):
                 raise type_fault(f"{what} of {self.name}", "a function", repr(function))
-        low, high = self.u_start
-        if not low <= high:
+        if np.shape(self.u_start) != (2,) or not self.u_start[0] <= self.u_start[1]:
             raise fault(f"u_start of {self.name}", "(low, high)", self.u_start)
         as_schedule(self.learning_rate)
 
@@ -237,7 +236,13 @@ def _value(f: Driver, t: float, x: Array, u: Array, z: Array) -> Array:
 
 def _tried(name: str, shape: tuple[int, ...], function: Any, *arguments: Any, broadcast: bool = False) -> Array:
     """Call a user's function and look at what comes back."""
-    received = np.asarray(function(*arguments))
+    try:
+        received = np.asarray(function(*arguments))
+    except TypeError as error:
+        takes = (
+            "x" if len(arguments) == 1 else "t, x, u and z" if len(arguments) == 4 else f"{len(arguments)} arguments"
+        )
+        raise fault(name, f"a function of {takes}", f"TypeError: {error}") from error
     fits = received.shape == shape
     if broadcast and not fits:
         try:

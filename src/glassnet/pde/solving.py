@@ -8,7 +8,7 @@ which is seen by repeating with 2N.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from math import inf, isfinite, sqrt
 from time import perf_counter
@@ -34,6 +34,8 @@ __all__ = ["Snapshot", "Solution", "solve"]
 
 TOO_LARGE = 1e6
 """A loss so many times that of the start (and 1) has diverged."""
+TAIL = 10
+"""An answer is the mean of u0 over the last of so many parts of the iterations."""
 ADVICE = "Try a smaller learning_rate, more steps, or a u_start nearer to the solution."
 
 
@@ -56,27 +58,28 @@ class Snapshot:
 Callback = Callable[[Snapshot], Request | None]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Solution:
     """What `solve` found, and how it ended.
 
     `u0` (n, K) and `losses` (n, K) are the history of n iterations and K seeds. `values` (K,) are the seeds' answers:
-    u0 of the last iteration, or, where a seed diverged, of its lowest loss. `status` is "completed", "stopped" (by
+    the mean of u0 over the last tenth of the iterations, which carries less of the last batches' chance than the last
+    one alone, or, where a seed diverged, u0 of its lowest loss. `status` is "completed", "stopped" (by
     Ctrl-C or a callback) or "diverged" (a seed at least), and `reason` says more.
     """
 
     equation: Equation
     seeds: tuple[int, ...]
-    values: Array = field(repr=False)
-    diverged: Array = field(repr=False)
-    u0: Array = field(repr=False)
-    losses: Array = field(repr=False)
+    values: Array
+    diverged: Array
+    u0: Array
+    losses: Array
     seconds: float
     status: Status
     reason: str
-    other: Solution | None = field(default=None, repr=False)
+    other: Solution | None = None
     """The same with another number of time steps, where that was asked for."""
-    surface: Callable[[Array], Array] | None = field(default=None, repr=False)
+    surface: Callable[[Array], Array] | None = None
     """x (m, d) -> u(0, x) of each seed (K, m), where paths start from a box."""
 
     @cached_property
@@ -89,6 +92,33 @@ class Solution:
         """The standard deviation over the seeds (ddof 1) by the root of their number; None for a single seed."""
         good = self._good(self.values)
         return float(good.std(ddof=1) / sqrt(len(good))) if len(good) > 1 else None
+
+    @cached_property
+    def drift(self) -> float:
+        """How far the mean of u0 moved from the tenth of the iterations before the last one to the last."""
+        part = max(1, len(self.u0) // TAIL)
+        if len(self.u0) < 2 * part:
+            return inf
+        last, before = self.u0[-part:], self.u0[-2 * part : -part]
+        return float(self._good(last.mean(axis=0)).mean() - self._good(before.mean(axis=0)).mean())
+
+    @cached_property
+    def settled(self) -> bool:
+        """Whether the drift is small beside the error bar, or the value; otherwise the error bar says nothing."""
+        return abs(self.drift) <= max(0.5 * (self.standard_error or 0.0), 2e-3 * abs(self.value))
+
+    def __repr__(self) -> str:
+        error = "" if self.standard_error is None else f" ± {self.standard_error:.2g}"
+        moving = (
+            ""
+            if self.settled or not isfinite(self.drift)
+            else f"; u0 still moved by {self.drift:.2g} in the last tenth of the iterations"
+        )
+        n, K = len(self.u0), len(self.values)
+        return (
+            f"u(0, x0) = {self.value:.6g}{error} for {self.equation.name}: {self.status} after {n:,} iterations of {K} "
+            f"seed{'s' * (K > 1)}, {self.seconds:.1f} s{moving}"
+        )
 
     @cached_property
     def loss(self) -> float:
@@ -367,7 +397,7 @@ class _Run:
         """Return what was found."""
         u0, losses = self.u0[: self.done], self.losses[: self.done]
         best = [_best(u0[:, k], losses[:, k], self.start[k]) for k in range(len(self.seeds))]
-        values = np.where(self.diverged, best, u0[-1])
+        values = np.where(self.diverged, best, u0[-max(1, self.done // TAIL) :].mean(axis=0))
         values, lost, u0, losses = (read_only(a.copy()) for a in (values, self.diverged, u0, losses))
         equation, start = self.unknowns.equation, self.unknowns.start
         surface = None if isinstance(start, PointStart) else partial(start.predict, self.first, self.start_state)
