@@ -242,8 +242,7 @@ class PlainLoop:
             total, seen = total + loss * len(x), seen + len(x)
             self.last = rows
         self.why = _blown_up(total / seen, self.first_loss)
-        if not np.isfinite(self.theta).all():
-            self.why = "theta is not finite after the last batch"
+        self.why = self.why or _not_finite(self.theta, self.state)
         if self.why:
             return None
         kept = self.theta if self.averaged is None else self.averaged
@@ -330,7 +329,7 @@ class FusedLoop:
             return None
         kind, number, value = self.fused.trouble
         if kind == "theta":
-            return "theta is not finite after the last batch"
+            return _not_finite(*self.fused.now()) or "theta is not finite after the last batch"
         if kind == "blown up":
             return _blown_up(value, self.fused.first_loss)
         theta, state = self.fused.now()
@@ -383,6 +382,13 @@ def _blown_up(loss: float, first_loss: float | None) -> str | None:
     if loss <= BLOW_UP * (1.0 + abs(first_loss or 0.0)):
         return None
     return f"the loss has grown from {first_loss:.3g} to {loss:.3g}"
+
+
+def _not_finite(theta: Array, state: Array) -> str | None:
+    """Say so where parameters, or variances that float32 cannot hold, have left the finite numbers."""
+    if not np.isfinite(theta).all():
+        return "theta is not finite after the last batch"
+    return None if np.isfinite(state).all() else "BatchNorm's statistics are not finite after the last batch"
 
 
 def _look(setting: Setting, theta: Array, state: Array, batch: Data, first_loss: float | None) -> str | None:

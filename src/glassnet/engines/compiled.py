@@ -28,7 +28,7 @@ from glassnet.engines.epoch import loop
 from glassnet.engines.formulas import Unlike, first_line
 from glassnet.engines.notices import say_once
 from glassnet.engines.reference import ReferenceEngine
-from glassnet.engines.threads import cores, run_team, single_threaded_blas
+from glassnet.engines.threads import allowed, run_team, share, single_threaded_blas
 from glassnet.layers import BatchNorm, Dense, Dropout, LayerNorm
 
 __all__ = ["CompiledEngine", "FusedLoop"]
@@ -99,7 +99,7 @@ class FusedLoop:
         self.batch = min(job.batch_size, job.rows)
         written = program.write(job.net, self.batch)
         self.layers, self.options = written.layers, written.options
-        self.team = min(written.pieces, job.n_threads or cores())
+        self.team = min(written.pieces, job.n_threads or allowed())
         self._allocate(written, theta, state, slots, clip is not None)
         self.facts[[t.L1, t.L2, t.BLOW_UP]] = job.l1, job.l2, job.blow_up
         self.facts[[t.CLIP_NORM, t.KEEP, t.FACTOR]] = clip or 0.0, job.average or 0.0, 1.0
@@ -270,10 +270,12 @@ class FusedLoop:
         plan[t.CALLS], plan[t.BEFORE] = count, before
         plan[t.NUMBERS_AT], plan[t.RESULTS_AT] = self.numbers.ctypes.data, self.results.ctypes.data
         plan_at, one, begin = self.plan.ctypes.data, 1.0, perf_counter()
-        if self.team == 1:
+        team = self.team if self.team == 1 or self.job.n_threads else min(self.team, share())
+        plan[t.TEAM] = team  # as many as other runs leave over: the result does not depend on it
+        if team == 1:
             self.run(one, plan_at, 0)
         else:
-            run_team(lambda me: self.run(one, plan_at, me), self.team)
+            run_team(lambda me: self.run(one, plan_at, me), team)
         self.pace = (perf_counter() - begin) / max(1, self.updates - before)
         end = int(self.place[t.END])
         if end != t.GOING_ON:
