@@ -115,7 +115,7 @@ def blas_threads() -> list[int]:
     import scipy.linalg.cython_blas  # noqa: F401
     from threadpoolctl import threadpool_info
 
-    return sorted(library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas")
+    return sorted(library["num_threads"] for library in threadpool_info() if library["internal_api"] == "openblas")
 
 
 def joblib_workers(backend: str) -> list[Found]:

@@ -53,7 +53,7 @@ def known() -> dict[str, str]:
 @pytest.mark.parametrize(
     "words",
     [
-        ("threads",),
+        ("threads",),  # found that of two threads that loaded MKL at once, one took SciPy's BLAS
         ("pool", "fork"),
         pytest.param(("pool", "spawn"), marks=pytest.mark.slow),
         pytest.param(("pool", "forkserver"), marks=pytest.mark.slow),
