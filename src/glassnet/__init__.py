@@ -20,6 +20,7 @@ from glassnet.population import train_many
 from glassnet.posterior import Posterior
 from glassnet.scores import accuracy, r2
 from glassnet.solvers import minimize
+from glassnet.streaming import cut_batches, train_batches
 from glassnet.training import train
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from glassnet.insight.explain import explain_step
     from glassnet.onnx_export import to_onnx
     from glassnet.persistence import load, save
+    from glassnet.table_batches import read_batches
 
 __version__ = "0.1.0"
 
@@ -72,6 +74,7 @@ __all__ = [
     "accuracy",
     "activations",
     "check_gradient",
+    "cut_batches",
     "datasets",
     "debug_gradients",
     "diagnose",
@@ -85,6 +88,7 @@ __all__ = [
     "one_hot",
     "pde",
     "r2",
+    "read_batches",
     "save",
     "schedules",
     "search",
@@ -92,6 +96,7 @@ __all__ = [
     "to_numpy",
     "to_onnx",
     "train",
+    "train_batches",
     "train_many",
     "verify",
 ]
@@ -106,6 +111,7 @@ ON_FIRST_USE = {
     "diagnose": "glassnet.insight.doctor",
     "load": "glassnet.persistence",
     "make_exercise": "glassnet.insight.exercises",
+    "read_batches": "glassnet.table_batches",
     "save": "glassnet.persistence",
     "to_c": "glassnet.export.c_code",
     "to_numpy": "glassnet.export.numpy_code",

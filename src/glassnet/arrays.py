@@ -10,7 +10,8 @@ import numpy.typing as npt
 from glassnet.errors import GlassnetError, fault, type_fault
 
 __all__ = [
-    "Array", "Seed", "as_floats", "as_matrix", "as_rows", "as_weights", "check_count", "check_weights", "read_only",
+    "Array", "Seed", "as_floats", "as_matrix", "as_rows", "as_weights", "check_count", "check_weights",
+    "mapping_of", "read_only",
 ]  # fmt: skip
 
 Array = npt.NDArray[Any]
@@ -98,6 +99,14 @@ def check_weights(sample_weight: npt.ArrayLike, m: int) -> Array:
     if weights.min() < 0 or weights.sum() <= 0:
         raise fault("sample_weight", "at least 0 with a positive sum", f"a sum of {weights.sum():g}")
     return weights
+
+
+def mapping_of(array: Array) -> np.memmap[Any, Any] | None:
+    """Return the `numpy.memmap` whose memory an array views, None where there is none."""
+    owner: object = array
+    while isinstance(owner, np.ndarray) and not isinstance(owner, np.memmap):
+        owner = owner.base
+    return owner if isinstance(owner, np.memmap) else None
 
 
 def read_only(array: Array) -> Array:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from glassnet.arrays import check_count
-from glassnet.engines.threads import cores, single_threaded_blas
+from glassnet.engines.threads import allowed, single_threaded_blas
 from glassnet.errors import GlassnetError, type_fault
 from glassnet.history import Run
 from glassnet.training import Prepared, prepare
@@ -26,7 +26,7 @@ def train_many(runs: Iterable[Mapping[str, Any]], *, n_threads: int | None = Non
     """Train several networks at once and return their runs, in the order given.
 
     runs       one mapping of `train`'s arguments for each run: other rates, penalties, seeds, sizes, data
-    n_threads  how many run at a time; None: one for each core
+    n_threads  how many run at a time; None: one for each core, and no more than BLAS may use (OMP_NUM_THREADS, joblib)
 
     Every run is checked before the first one starts; one that diverges stops nobody else. Ctrl-C stops all, each with
     status "stopped" and its last good theta. Products use one thread a run, so no more than `n_threads` cores are busy.
@@ -42,7 +42,7 @@ def train_many(runs: Iterable[Mapping[str, Any]], *, n_threads: int | None = Non
     [array([2.54, 0.99]), array([3., 1.])]
     """
     prepared = [_prepared(number, arguments) for number, arguments in enumerate(runs)]
-    workers = cores() if n_threads is None else check_count("n_threads", n_threads)
+    workers = allowed() if n_threads is None else check_count("n_threads", n_threads)
     stop = threading.Event()
     with single_threaded_blas(), ThreadPoolExecutor(workers, thread_name_prefix="glassnet") as pool:
         futures = [pool.submit(run.alongside(len(prepared)), stop.is_set) for run in prepared]

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from glassnet.arrays import Array, read_only
 from glassnet.history import Columns, EpochRecord, History
-from glassnet.sampling import Batches
 from glassnet.schedules import Constant, Schedule
 
 __all__ = ["Table"]
 
 
+class Steps(Protocol):
+    """What knows how many steps an epoch has."""
+
+    @property
+    def steps(self) -> int:
+        """Batches of an epoch."""
+
+
 class Table:
     """The history while it grows: what each call of the loop has finished, with the time by then."""
 
-    def __init__(self, batches: Batches, schedule: Schedule, start: int, epochs: int) -> None:
+    def __init__(self, batches: Steps, schedule: Schedule, start: int, epochs: int) -> None:
         self.batches, self.schedule, self.start, self.epochs = batches, schedule, start, epochs
         self.done: list[Array] = []
         self.factors: list[float] = []

@@ -20,7 +20,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.model_selection import GridSearchCV, ParameterGrid, check_cv
 
 from glassnet.arrays import check_count
-from glassnet.engines.threads import cores, single_threaded_blas
+from glassnet.engines.threads import allowed, single_threaded_blas
 from glassnet.errors import GlassnetError
 
 __all__ = ["grid", "spelled_out"]
@@ -65,7 +65,7 @@ def grid(
     >>> len(found.cv_results_["params"]), bool(found.best_score_ > 0.9)
     (4, True)
     """
-    workers = cores() if n_threads is None else check_count("n_threads", n_threads)
+    workers = allowed() if n_threads is None else check_count("n_threads", n_threads)
     many = [param_grid] if isinstance(param_grid, Mapping) else list(param_grid)
     spaces = [spelled_out(space) for space in many]
     fits = len(ParameterGrid(spaces)) * check_cv(cv, y, classifier=is_classifier(estimator)).get_n_splits(

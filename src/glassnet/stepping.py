@@ -114,6 +114,12 @@ class EpochLoop(Protocol):
     def standing(self) -> Standing:
         """Return copies of where the loop stands, at the end of an epoch."""
 
+    def feed(self, setting: Setting, before: int) -> bool:
+        """Go on with the rows of `setting`, which is the same but for them; False where they need another loop.
+
+        Called between epochs: what follows is an epoch over these rows, whose batches are counted from `before`.
+        """
+
 
 def begin(setting: Setting, start: Start) -> EpochLoop:
     """Return the engine's own loop where it has one that can run this, else the plain one."""
@@ -163,6 +169,7 @@ class PlainLoop:
     last: Rows | None = None
     engine: str = "numpy"
     epochs: int = 0
+    before: int = 0
     just: Array = field(default_factory=lambda: np.empty((0, 3)))
 
     def __post_init__(self) -> None:
@@ -191,6 +198,11 @@ class PlainLoop:
             self.updates - self.start.rule_state.t, self.epochs,
         )  # fmt: skip
 
+    def feed(self, setting: Setting, before: int) -> bool:
+        """Go on with these rows."""
+        self.setting, self.before = setting, before
+        return True
+
     @property
     def updates(self) -> int:
         """Steps taken so far."""
@@ -211,7 +223,7 @@ class PlainLoop:
     def _epoch(self, batches: Iterator[Rows]) -> tuple[float, float, float] | None:
         setting, average = self.setting, self.setting.average
         total, seen = 0.0, 0
-        for number, rows in enumerate(batches, 1):
+        for number, rows in enumerate(batches, 1 + self.before):
             x, y, w = self._cut(rows)
             J, grad, trace = setting.objective.evaluate(self.theta, x, y, w, self.state, setting.mode, self.work)
             loss = float(J)
@@ -230,8 +242,7 @@ class PlainLoop:
             total, seen = total + loss * len(x), seen + len(x)
             self.last = rows
         self.why = _blown_up(total / seen, self.first_loss)
-        if not np.isfinite(self.theta).all():
-            self.why = "theta is not finite after the last batch"
+        self.why = self.why or _not_finite(self.theta, self.state)
         if self.why:
             return None
         kept = self.theta if self.averaged is None else self.averaged
@@ -241,6 +252,7 @@ class PlainLoop:
     def _cut(self, rows: Rows) -> Data:
         X, Y, weights = self.setting.data
         x, y = (X[rows], Y[rows]) if isinstance(rows, slice) else (X.take(rows, 0), Y.take(rows, 0))
+        y = y.astype(self.theta.dtype, copy=False)
         return x, y, None if weights is None else weights[rows]
 
     def _snapshot(self) -> tuple[Array, Array, RuleState]:
@@ -285,6 +297,7 @@ class FusedLoop:
     estimate: str = ""
     rate_factor: float = 1.0
     engine: str = "numba"
+    before: int = 0
 
     @property
     def updates(self) -> int:
@@ -316,7 +329,7 @@ class FusedLoop:
             return None
         kind, number, value = self.fused.trouble
         if kind == "theta":
-            return "theta is not finite after the last batch"
+            return _not_finite(*self.fused.now()) or "theta is not finite after the last batch"
         if kind == "blown up":
             return _blown_up(value, self.fused.first_loss)
         theta, state = self.fused.now()
@@ -324,12 +337,13 @@ class FusedLoop:
             trace = self.setting.objective.run_on.forward(
                 self.setting.objective.net, theta, self._rows()[0], state, self.setting.mode
             )
-        return f"the loss is {value} in batch {number}{_where(trace)}"
+        return f"the loss is {value} in batch {number + self.before}{_where(trace)}"
 
     def _rows(self) -> Data:
         rows = self.fused.last_batch()
         X, Y, weights = self.setting.data
-        return X[rows], Y[rows], None if weights is None else weights[rows]
+        y = Y[rows].astype(self.start.theta.dtype, copy=False)
+        return X[rows], y, None if weights is None else weights[rows]
 
     def kept(self, back: int = 0) -> tuple[Array, Array]:
         """Return theta and state after the last good epoch, or the one before it."""
@@ -354,6 +368,11 @@ class FusedLoop:
         """Return copies of where the loop stands, at the end of an epoch."""
         return self.fused.standing()
 
+    def feed(self, setting: Setting, before: int) -> bool:
+        """Go on with these rows, where the engine can."""
+        self.setting, self.before = setting, before
+        return self.fused.feed(_job(setting))
+
 
 # ---- what both say when it goes wrong -----------------------------------------------------------------------------
 
@@ -363,6 +382,13 @@ def _blown_up(loss: float, first_loss: float | None) -> str | None:
     if loss <= BLOW_UP * (1.0 + abs(first_loss or 0.0)):
         return None
     return f"the loss has grown from {first_loss:.3g} to {loss:.3g}"
+
+
+def _not_finite(theta: Array, state: Array) -> str | None:
+    """Say so where parameters, or variances that float32 cannot hold, have left the finite numbers."""
+    if not np.isfinite(theta).all():
+        return "theta is not finite after the last batch"
+    return None if np.isfinite(state).all() else "BatchNorm's statistics are not finite after the last batch"
 
 
 def _look(setting: Setting, theta: Array, state: Array, batch: Data, first_loss: float | None) -> str | None:

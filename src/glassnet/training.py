@@ -7,7 +7,7 @@
             theta = theta + step
         measure, record a row, ask the callbacks
 
-The inner loop is in stepping.py (or compiled, in an engine), the outer one is `_run`.
+The inner loop is in stepping.py (or compiled, in an engine), the outer one is `run_epochs`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from glassnet import optimizers
-from glassnet.arrays import Array, Seed, check_count
+from glassnet.arrays import Array, Seed, check_count, mapping_of
 from glassnet.callbacks import Request, Watcher, start_all
 from glassnet.errors import fault
 from glassnet.history import COLUMNS, EpochRecord, Run
@@ -35,7 +35,7 @@ from glassnet.sampling import Batches, Sampling, drawing
 from glassnet.schedules import as_schedule
 from glassnet.stepping import Data, EpochLoop, Setting, Start, begin
 
-__all__ = ["Metric", "Prepared", "Probe", "Sampling", "prepare", "train"]
+__all__ = ["Metric", "Prepared", "Probe", "Sampling", "check_batch_norm", "prepare", "run_epochs", "train"]
 
 Metric = Callable[[Array, Array], float]
 """(outputs (m, k), targets (m, k)) -> a score."""
@@ -147,14 +147,16 @@ def prepare(
     if average is not None and not 0 < average < 1:
         raise fault("average", "a decay between 0 and 1", average)
     batches = Batches(len(X), check_count("batch_size", batch_size), drawing(sampling), drop_last)
-    _check_batch_norm(objective.net, batches)
+    check_batch_norm(objective.net, batches)
     check_count("epochs", epochs)
     if n_threads is not None:
         check_count("n_threads", n_threads)
     order, noise = np.random.default_rng(rng).spawn(2)
     start = _start(objective.net, theta, state, rule, rule_state)
     T = start.theta.dtype
-    data = X, Y.astype(T, copy=False), None if weights is None else weights.astype(T, copy=False)
+    if mapping_of(Y) is None:  # a mapped file is read, and converted, batch by batch
+        Y = Y.astype(T, copy=False)
+    data = X, Y, None if weights is None else weights.astype(T, copy=False)
     schedule = as_schedule(rule.learning_rate)
     watchers = start_all(callbacks, resumable=True)
     setting = Setting(objective, rule, schedule, data, batches, order, noise, epochs, average, n_threads)
@@ -197,7 +199,7 @@ class Prepared:
                 raise fault("engine", f"{resumed.engine!r}, which ran the stored epochs", received)
             loop.estimate = resumed.estimate
             table.restore(resumed.table)
-        return _run(self, loop, table, stop)
+        return run_epochs(self, loop, table, stop)
 
 
 def _start(net: Network, theta: Array, state: Array | None, rule: Rule, rule_state: RuleState | None) -> Start:
@@ -220,7 +222,7 @@ def _kind(state: RuleState) -> tuple[object, ...]:
     return state.rule, *(np.shape(slot) for slot in state.slots)
 
 
-def _check_batch_norm(net: Network, batches: Batches) -> None:
+def check_batch_norm(net: Network, batches: Batches) -> None:
     """Refuse batches of one row, which have no variance, where a BatchNorm would divide by it."""
     if any(isinstance(layer, BatchNorm) for layer in net.layers) and batches.smallest == 1:
         remedy = "Use another batch_size, or drop_last=True where only the last batch is so small."
@@ -230,7 +232,8 @@ def _check_batch_norm(net: Network, batches: Batches) -> None:
 # ---- the run ------------------------------------------------------------------------------------------------------
 
 
-def _run(prepared: Prepared, loop: EpochLoop, table: Table, stop: Callable[[], bool]) -> Run:
+def run_epochs(prepared: Prepared, loop: EpochLoop, table: Table, stop: Callable[[], bool]) -> Run:
+    """Run the loop until all epochs are done, a callback or `stop()` ends it, or it diverges."""
     setting, probe, watchers = prepared.setting, prepared.probe, prepared.watchers
     epochs, clock = setting.epochs, perf_counter() - table.seconds[-1]
     alone = not watchers and not probe.measures  # nobody looks between the epochs: many may run at a time

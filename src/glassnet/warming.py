@@ -5,10 +5,10 @@ Every activation, loss, rule and layer is trained with for one step; the compile
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from importlib.util import find_spec
-from multiprocessing import get_context
 from time import perf_counter
 
 import numpy as np
@@ -43,9 +43,20 @@ def warm_up() -> float:
     if find_spec("numba") is None:
         raise GlassnetError("Nothing can be compiled: Numba is not installed (pip install numba).")
     begin = perf_counter()
-    with ProcessPoolExecutor(len(DTYPES), get_context("spawn")) as pool:
-        list(pool.map(compile_all, DTYPES))
+    started = [
+        subprocess.Popen([sys.executable, "-c", _program(dtype)], stderr=subprocess.PIPE, text=True) for dtype in DTYPES
+    ]
+    said = [process.communicate()[1] for process in started]
+    for process, text in zip(started, said, strict=True):
+        if process.returncode:
+            last = text.strip().splitlines()[-1] if text.strip() else f"it ended with {process.returncode}"
+            raise GlassnetError(f"Compiling ahead failed in its own process: {last}")
     return perf_counter() - begin
+
+
+def _program(dtype: str) -> str:
+    """Return a program for a fresh Python: unlike a process of multiprocessing, it does not run the caller's file."""
+    return f"import sys; sys.path[:] = {sys.path!r}; from glassnet.warming import compile_all; compile_all({dtype!r})"
 
 
 def compile_all(dtype: str) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numba.extending import get_cython_function_address
 
+from glassnet.engines.storage import lock
 from glassnet.engines.threads import mkl_is_in_use
 
 __all__ = ["gemm_address", "large", "library", "load_mkl"]
@@ -63,8 +64,14 @@ def load_mkl(files: Iterable[Path]) -> ctypes.CDLL | None:
     return mkl
 
 
-@cache
 def _mkl() -> ctypes.CDLL | None:
+    """MKL, loaded once: of two threads at once, the second would take the first one's for another library's."""
+    with lock:
+        return _find_mkl()
+
+
+@cache
+def _find_mkl() -> ctypes.CDLL | None:
     """MKL from the package `mkl`; None where another library has set MKL up already and may count on its threads."""
     try:
         files = metadata.files("mkl") or []

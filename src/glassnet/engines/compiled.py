@@ -28,7 +28,7 @@ from glassnet.engines.epoch import loop
 from glassnet.engines.formulas import Unlike, first_line
 from glassnet.engines.notices import say_once
 from glassnet.engines.reference import ReferenceEngine
-from glassnet.engines.threads import cores, run_team, single_threaded_blas
+from glassnet.engines.threads import allowed, run_team, share, single_threaded_blas
 from glassnet.layers import BatchNorm, Dense, Dropout, LayerNorm
 
 __all__ = ["CompiledEngine", "FusedLoop"]
@@ -99,7 +99,7 @@ class FusedLoop:
         self.batch = min(job.batch_size, job.rows)
         written = program.write(job.net, self.batch)
         self.layers, self.options = written.layers, written.options
-        self.team = min(written.pieces, job.n_threads or cores())
+        self.team = min(written.pieces, job.n_threads or allowed())
         self._allocate(written, theta, state, slots, clip is not None)
         self.facts[[t.L1, t.L2, t.BLOW_UP]] = job.l1, job.l2, job.blow_up
         self.facts[[t.CLIP_NORM, t.KEEP, t.FACTOR]] = clip or 0.0, job.average or 0.0, 1.0
@@ -125,7 +125,6 @@ class FusedLoop:
         self.memory[written.weights : written.row_work] = 1
         self.scratch = np.empty(theta.size if clipped else self.team * written.largest_block, T)
         self.order = np.arange(len(job.X) if job.shuffle else job.rows, dtype=np.int64)
-        self.weights = np.ones(1, T) if job.weights is None else job.weights.astype(T)
         self.partials = np.zeros((written.blocks, 2))
         self.sync = np.zeros(16, np.int64)
         self.place = np.zeros(t.PLACE_LENGTH, np.int64)
@@ -136,19 +135,27 @@ class FusedLoop:
     def _plan_numbers(self, written: program.Program, clipped: bool) -> None:
         job, plan = self.job, self.plan
         plan[[t.LAYERS, t.TEAM, t.P, t.Q]] = len(self.layers), self.team, self.theta.size, self.state.size
-        plan[[t.M_ROWS, t.ROWS_OF_DATA, t.BATCH_SIZE]] = job.rows, len(job.X), self.batch
+        plan[t.BATCH_SIZE] = self.batch
         plan[[t.BLOCKS, t.LARGEST_BLOCK, t.TINY]] = written.blocks, written.largest_block, TINY
         plan[[t.DELTA_1, t.DELTA_2, t.TARGETS]] = *written.deltas, written.targets
         plan[[t.WEIGHTS, t.ROW_WORK]] = written.weights, written.row_work
-        plan[[t.WEIGHTED, t.AVERAGED, t.SHUFFLE]] = job.weights is not None, job.average is not None, job.shuffle
+        plan[t.AVERAGED] = job.average is not None
         plain = getattr(self.rule, "is_plain", False) and not (job.l1 or job.l2 or clipped)
         plan[[t.CLIP, t.DIRECT]] = clipped, plain
-        self.X, plan[[t.X_AT, t.X_ROW, t.X_COLUMN]] = _strided(job.X)
-        self.Y, plan[[t.Y_AT, t.Y_ROW, t.Y_COLUMN]] = _strided(job.Y)
+        self._plan_data()
         order, noise = job.order.bit_generator.ctypes, job.noise.bit_generator.ctypes
         plan[[t.ORDER_STATE, t.NEXT_UINT32]] = order.state_address, _address(order.next_uint32)
         plan[[t.NOISE_STATE, t.NEXT_DOUBLE]] = noise.state_address, _address(noise.next_double)
         plan[t.YIELD] = _sched_yield()
+
+    def _plan_data(self) -> None:
+        """How many rows there are, and where; theirs is the memory, which this record keeps alive."""
+        job, plan = self.job, self.plan
+        plan[[t.M_ROWS, t.ROWS_OF_DATA]] = job.rows, len(job.X)
+        plan[[t.WEIGHTED, t.SHUFFLE]] = job.weights is not None, job.shuffle
+        self.X, plan[[t.X_AT, t.X_ROW, t.X_COLUMN]] = _strided(job.X)
+        self.Y, plan[[t.Y_AT, t.Y_ROW, t.Y_COLUMN]] = _strided(job.Y)
+        self.weights = np.ones(1, self.dtype) if job.weights is None else job.weights.astype(self.dtype)
 
     def _plan_addresses(self) -> None:
         """Where the arrays are, which this record keeps alive."""
@@ -263,10 +270,12 @@ class FusedLoop:
         plan[t.CALLS], plan[t.BEFORE] = count, before
         plan[t.NUMBERS_AT], plan[t.RESULTS_AT] = self.numbers.ctypes.data, self.results.ctypes.data
         plan_at, one, begin = self.plan.ctypes.data, 1.0, perf_counter()
-        if self.team == 1:
+        team = self.team if self.team == 1 or self.job.n_threads else min(self.team, share())
+        plan[t.TEAM] = team  # as many as other runs leave over: the result does not depend on it
+        if team == 1:
             self.run(one, plan_at, 0)
         else:
-            run_team(lambda me: self.run(one, plan_at, me), self.team)
+            run_team(lambda me: self.run(one, plan_at, me), team)
         self.pace = (perf_counter() - begin) / max(1, self.updates - before)
         end = int(self.place[t.END])
         if end != t.GOING_ON:
@@ -332,6 +341,18 @@ class FusedLoop:
         self.facts[t.FIRST_LOSS] = standing.first_loss
         start = (self.job.rows - 1) // self.batch * self.batch
         self.order[start : start + len(standing.last_rows)] = standing.last_rows
+
+    def feed(self, job: Job) -> bool:
+        """Go on with these rows, unless a batch of them or numbers of their dtypes need another memory or kernel."""
+        dtypes = (job.X.dtype, job.Y.dtype) == (self.X.dtype, self.Y.dtype)
+        if min(job.batch_size, job.rows) > self.batch or not dtypes:
+            return False
+        self.job = job
+        self.order = np.arange(len(job.X) if job.shuffle else job.rows, dtype=np.int64)
+        self._plan_data()
+        for place, array in ((t.ORDER_AT, self.order), (t.SAMPLE_WEIGHTS_AT, self.weights)):
+            self.plan[place] = array.ctypes.data
+        return True
 
 
 def _strided(array: Array) -> tuple[Array, tuple[int, int, int]]:

@@ -137,6 +137,12 @@ class Fused(Protocol):
     def stand(self, standing: Standing) -> None:
         """Go on from there: called before the first epoch, on a loop made with the standing's theta and slots."""
 
+    def feed(self, job: Job) -> bool:
+        """Go on with the data of this job, which is the same but for them; False where they need another memory.
+
+        Called between epochs: what follows is an epoch over these rows.
+        """
+
 
 class FusingEngine(Engine, Protocol):
     """An engine with a loop of its own."""

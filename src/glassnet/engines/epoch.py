@@ -251,7 +251,7 @@ def close_epoch(like, plan, place, facts, partials):
     facts[TOTAL] = 0.0
     place[SEEN] = 0
     place[BATCH] = 0
-    if not finite(like, plan[P], theta):
+    if not (finite(like, plan[P], theta) and finite(like, plan[Q], plan[STATE_AT])):
         place[END] = BAD_THETA
     elif facts[LOSS] > facts[BLOW_UP] * (1.0 + abs(facts[FIRST_LOSS])):
         place[END] = BLOWN_UP

@@ -26,7 +26,7 @@ from glassnet.engines.blas import gemm_address, large
 from glassnet.engines.machine import bytes_of, call, fetch_add, pointer, to
 from glassnet.engines.products import back_product, forward_product, gradient_product, inner
 from glassnet.engines.storage import lock, on_disk
-from glassnet.engines.threads import cores
+from glassnet.engines.threads import allowed
 
 __all__ = ["NormalisedStack"]
 
@@ -171,7 +171,7 @@ class NormalisedStack:
         K, times, _ = state.shape
         self.dtype, self.rule = theta.dtype, rule
         self.theta, self.state, self.slots = theta, state, slots
-        self.team = max(1, min(K * times, n_threads or cores()))
+        self.team = max(1, min(K * times, n_threads or allowed()))
         self.levels, P_one, Q_one, memory = _levels(tuple(widths), batch)
         if theta.shape != (K, first + times * P_one) or state.shape[2] != Q_one:
             raise ValueError(f"theta {theta.shape} and state {state.shape} are not those of widths {tuple(widths)}")

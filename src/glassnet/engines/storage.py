@@ -7,6 +7,7 @@ tables may mean other things, is never taken for this one's.
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections.abc import Callable
 from functools import cache
@@ -20,6 +21,8 @@ __all__ = ["digest", "is_kept", "lock", "on_disk"]
 T = TypeVar("T")
 lock = threading.RLock()
 """Held while code is compiled or fetched."""
+if hasattr(os, "register_at_fork"):  # a process that is forked meanwhile would wait for ever for a thread it lacks
+    os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
 
 
 @cache

@@ -13,11 +13,15 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-__all__ = ["cores", "limited_blas", "mkl_is_in_use", "run_team", "single_threaded_blas"]
+__all__ = [
+    "allowed", "cores", "in_child", "limited_blas", "mkl_is_in_use", "run_team", "share", "single_threaded_blas",
+]  # fmt: skip
 
 _lock = threading.Lock()
 _held: list[Any] = []
 _users = 0
+_ceiling = 1
+"""What `allowed` was before BLAS was limited."""
 
 
 def cores() -> int:
@@ -25,6 +29,25 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def allowed() -> int:
+    """Return the threads that this process may use: one for each core, and no more than BLAS may use at this moment.
+
+    So what limits BLAS (OMP_NUM_THREADS, threadpoolctl, the workers of joblib and Dask) limits our threads, too.
+    """
+    with _lock:
+        return _ceiling if _held else _allowed_now()
+
+
+def _allowed_now() -> int:
+    return min([cores(), *(int(library.num_threads) for library in _controller().lib_controllers)])
+
+
+def share() -> int:
+    """Return the threads that each run of this moment may use, where all are to be no more than `allowed`."""
+    with _lock:
+        return max(1, _ceiling // max(1, _users))
 
 
 @cache
@@ -54,22 +77,43 @@ def _take_over() -> None:
 @contextmanager
 def single_threaded_blas() -> Iterator[None]:
     """Let BLAS use one thread until the last of those who ask for it has left."""
-    global _users
+    global _users, _ceiling
     controller = _controller()
     with _lock:
         _users += 1
-        if _users == 1:
+        if _users == 1 and not _held:  # held already: by whoever forked this process
+            _ceiling = _allowed_now()
             _take_over()
             _held.append(controller.limit(limits=1))
     try:
         yield
     finally:
         with _lock:
-            _users -= 1
+            _users = max(0, _users - 1)  # 0 already where a process was forked meanwhile: see `in_child`
             if _users == 0:
-                _take_over()
-                _held.pop().restore_original_limits()
-                _take_over()
+                _give_back()
+
+
+def _give_back() -> None:
+    while _held:
+        _take_over()
+        _held.pop().restore_original_limits()
+        _take_over()
+
+
+def in_child() -> None:
+    """Begin anew in a forked process, where the runs of the other threads do not exist.
+
+    BLAS keeps to one thread, if they had limited it, until the first run of this process ends: to set its threads here,
+    while the process is being forked, can wait for ever.
+    """
+    global _users
+    _users = 0
+    _lock.release()
+
+
+if hasattr(os, "register_at_fork"):  # a process is forked when nobody is in between
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=in_child)
 
 
 @contextmanager

@@ -104,7 +104,7 @@ class MLP(CallbackSupportMixin, BaseEstimator):
         targets = self._targets(labels, classes)
         weights = self._weights(labels, weights, classes)
         weights = None if weights is None else weights.astype(rows.dtype)
-        return rows, targets.reshape(len(targets), -1).astype(rows.dtype), weights
+        return rows, targets.reshape(len(targets), -1).astype(rows.dtype, copy=False), weights
 
     def _weights(self, labels: Array, weights: Array | None, classes: Classes) -> Array | None:
         """Return the weights of the rows, those of their classes included."""
