@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 
 from glassnet.arrays import Array
-from glassnet.engines.threads import cores
+from glassnet.engines.threads import allowed
 from glassnet.layers import BatchNorm, Mode
 from glassnet.network import Network
 from glassnet.objective import Objective
@@ -59,7 +59,7 @@ class FullBatch:
         self.lanes = [range(lane, blocks, LANES) for lane in range(min(LANES, blocks))]
         self.work = [net.work(theta) for _ in self.lanes]
         small = m * sum(a * b for a, b in pairwise(net.sizes)) < WORTH
-        self.team = 1 if small else min(len(self.lanes), n_threads or cores())
+        self.team = 1 if small else min(len(self.lanes), n_threads or allowed())
         self.pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> Self:

@@ -20,8 +20,9 @@ def verify_run(run: Path, data: str | None) -> int:
     """Verify the model of a run on its training rows, print and keep the certificate; return 1 where a check fails."""
     pipeline, _ = open_run(run)
     part = rows_of(run, data)
-    found = verify(pipeline, part.X, part.y)
     say()
+    say("verifying  gradient, engines, file and exports ...")
+    found = verify(pipeline, part.X, part.y)
     _print(found)
     try:
         atomic_write(run / FILE, found.to_json().encode())
