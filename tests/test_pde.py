@@ -14,7 +14,7 @@ from glassnet.pde import EQUATIONS, Equation, get, solve
 from glassnet.pde.deep_bsde import Unknowns, value_and_grad
 from glassnet.pde.equations import check, complete
 from glassnet.pde.paths import Sampler
-from glassnet.pde.skips import lengths
+from glassnet.pde.skips import middle
 
 
 @pytest.mark.parametrize("name", EQUATIONS)
@@ -75,7 +75,15 @@ def test_a_straight_way_finds_z_where_the_solution_depends_on_the_radius():
     assert straight.relative_error < 0.005
     equation = get("hjb", dim=20, steps=5)
     X = Sampler(equation, [np.random.default_rng(1)], 4000).draw().X
-    np.testing.assert_allclose(lengths(equation), np.sqrt((X[1:-1] ** 2).sum(axis=2).mean(axis=1)), rtol=0.05)
+    np.testing.assert_allclose(middle(equation).length, np.sqrt((X[1:-1] ** 2).sum(axis=2).mean(axis=1)), rtol=0.05)
+    assert not middle(equation).centre.any()
+
+
+def test_the_middle_of_a_drifting_path_is_the_path_without_noise():
+    one = get("different_rates", dim=3, steps=4)
+    expected = 100 * np.exp((0.06 - 0.02) * one.dt * np.arange(1, 4))
+    np.testing.assert_allclose(middle(one).centre[:, 0, 0], expected, rtol=1e-12)
+    assert (middle(one).length < 60).all(), "the spread, not the distance from 0"
 
 
 def test_a_planted_fault_in_the_recursion_is_seen():

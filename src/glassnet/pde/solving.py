@@ -206,8 +206,8 @@ def solve(
     iteration and may return `Request(stop="stopped", reason=...)`. Ctrl-C ends the run, and what was found so far is
     returned. A seed that diverges is stopped at its last good value.
 
-    `skip` adds s_n X_n / R_n to z_n, with a number s_n a time step and R_n the mean length of X_n (not with a box):
-    without it the networks are those that were published, and find less of z in as many paths.
+    `skip` adds s_n (X_n - c_n) / R_n to z_n (not with a box), a number s_n for each time step, where c_n is the path
+    without noise and R_n the mean distance from it: see skips.py. Without it the networks are as published.
 
     `antithetic` drives half of the paths by the negative increments of the others. `shared` has one network of t and x
     in the place of one for each time. `box` (low, high) starts paths anywhere in the box (low, high)^d, with a network
