@@ -19,6 +19,7 @@ from glassnet import MLPClassifier, MLPRegressor
 from glassnet.activations import ACTIVATIONS
 from glassnet.errors import GlassnetError
 from glassnet.losses import LOSSES
+from names import plain
 
 X_iris, y_iris = load_iris(return_X_y=True)
 X_iris = scale(X_iris)
@@ -386,7 +387,7 @@ def test_callbacks_may_change_the_rate() -> None:
         ({"callbacks": ["stop"]}, "each callback must be EarlyStopping"),
         ({"scoring": "rocauc", "early_stopping": True}, "scoring"),
     ],
-    ids=str,
+    ids=plain,
 )
 def test_wrong_options_are_named(change: dict[str, Any], message: str) -> None:
     model = MLPRegressor(hidden_layer_sizes=(3, 3)).set_params(**change)

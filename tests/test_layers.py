@@ -12,6 +12,7 @@ from glassnet.activations import ACTIVATIONS, leaky_relu
 from glassnet.errors import GlassnetError
 from glassnet.initializers import get as initializer
 from glassnet.layers import LAYERS, from_dict
+from names import plain
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(2.0, 3.0, size=(64, 5))
@@ -195,7 +196,7 @@ def test_float32_stays_float32(kind: str, training: bool) -> None:
         BatchNorm(0.9, 1e-3),
         LayerNorm(1e-4),
     ],
-    ids=repr,
+    ids=plain,
 )
 def test_json_round_trip(layer: object) -> None:
     text = json.dumps(layer.to_dict())
@@ -212,7 +213,7 @@ def test_json_round_trip(layer: object) -> None:
         (BatchNorm(np.float32(0.5), np.float32(0.25)), BatchNorm(0.5, 0.25)),
         (LayerNorm(np.float32(0.25)), LayerNorm(0.25)),
     ],
-    ids=repr,
+    ids=plain,
 )
 def test_options_may_be_numbers_of_numpy(numpys: object, pythons: object) -> None:
     assert json.dumps(numpys.to_dict()) == json.dumps(pythons.to_dict())

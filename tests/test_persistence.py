@@ -29,6 +29,7 @@ import glassnet as gn
 from glassnet.errors import GlassnetError
 from glassnet.persistence import FORMAT, TRUSTED, atomic_write, load, load_pipeline, save, save_pipeline
 from glassnet.tables import make_pipeline
+from names import plain
 
 
 class Stranger:
@@ -328,7 +329,7 @@ def test_the_list_of_trusted_types_is_explicit(saved: Path) -> None:
     assert set(skops.io.get_untrusted_types(file=saved)) <= set(TRUSTED)
 
 
-@pytest.mark.parametrize("stranger", [Stranger(), os.system, eval, print], ids=repr)
+@pytest.mark.parametrize("stranger", [Stranger(), os.system, eval, print], ids=plain)
 def test_a_hostile_file_is_refused(tmp_path: Path, stranger: Any) -> None:
     pipeline = Pipeline([("scale", StandardScaler()), ("model", Ridge())])
     pipeline.set_params(model__alpha=stranger)
