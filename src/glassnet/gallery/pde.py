@@ -51,7 +51,7 @@ def run(seed: int = 0, quick: bool = False) -> Experiment:
         pde.solve("discount", steps=N, iterations=400 if quick else 1000, seeds=3, seed=seed, antithetic=True)
         for N in STEPS
     ]
-    rows = rows_of(main, 0.03 if quick else 0.005)
+    rows = rows_of(main, 0.03 if quick else 0.002)
     for N, one in zip(STEPS, found, strict=True):
         rows.append(close(f"discount, d = 1, {N} steps: u(0, x0)", one.value, in_steps(N), 0.03 * in_steps(N)))
     known = found[0].known
