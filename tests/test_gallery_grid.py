@@ -30,13 +30,13 @@ def test_picture_holds_the_data(quick):
     assert cells[1, 0] == pytest.approx(fit.test, abs=0.3)  # one image in 360, for another order of summing
 
 
-def test_the_best_cell_is_chosen_among_those_within_an_image():
+def test_of_equal_cells_the_nearest_to_the_published_one_is_the_best():
     values = (1e-4, 1e-2, 1.0)
     cells = np.full((3, 3), 50.0)
     cells[0, 1] = cells[1, 1] = 95.0
-    assert grid.best_cell(cells, values) == (1, 1), "of equal cells the nearest to the published one"
-    cells[0, 1] += 200 / grid.TESTED
-    assert grid.best_cell(cells, values) == (0, 1), "two images are a difference"
+    assert grid.best_cell(cells, values) == (1, 1)
+    cells[0, 1] += 100 / 360
+    assert grid.best_cell(cells, values) == (0, 1), "one image is a difference"
     cells[2, 0] = 99.0
     assert grid.best_cell(cells, values) == (2, 0)
 

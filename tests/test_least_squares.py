@@ -96,10 +96,11 @@ def test_the_minimum_is_that_of_scipy(seed: int) -> None:
         outputs = objective.net.forward(at, X).output
         return np.concatenate([((outputs - smooth) / np.sqrt(len(X))).ravel(), np.sqrt(1e-3) * at[W]])
 
-    run = gn.minimize(objective, theta, X, smooth, method="lm", tolerance=1e-9)
+    # the flattest direction has a curvature of 8e-5: a gradient of 1e-11 leaves theta uncertain by 1e-7
+    run = gn.minimize(objective, theta, X, smooth, method="lm", tolerance=1e-11)
     theirs = optimize.least_squares(residuals, run.theta, xtol=1e-15, ftol=1e-15, gtol=1e-12)
     assert run.loss == pytest.approx(theirs.cost, rel=1e-9)
-    np.testing.assert_allclose(run.theta, theirs.x, atol=1e-4)  # a flat valley: equal losses fix theta no closer
+    np.testing.assert_allclose(run.theta, theirs.x, atol=1e-5)
 
 
 def test_study_hours_is_solved_or_ends_in_its_local_minimum() -> None:

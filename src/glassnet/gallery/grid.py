@@ -25,8 +25,6 @@ PUBLISHED = {1e-5: (18, 18, 9), 1e-4: (58, 81, 4), 1e-3: (89, 95, 4)}
 """Rate -> lowest and highest test accuracy in the published map, and how far our mean may lie outside.
 
 The last is what one start differs from another: with these few small steps the end depends on the beginning."""
-TESTED = 360
-"""Test images: the cells differ by whole images."""
 REASONS = {
     "D": "diverged: the loss grew without bound",
     "S": "collapsed to one answer: hidden units saturated",
@@ -52,12 +50,12 @@ def distance(rate: float, penalty: float) -> float:
 
 
 def best_cell(test: Array, values: Sequence[float]) -> tuple[int, int]:
-    """Return row and column of the best cell: of those within one test image, the nearest to the published one.
+    """Return row and column of the best cell: of those that are equally good, the nearest to the published one.
 
-    Small penalties differ by an image or none, and which of them leads depends on the order in which a processor sums.
+    Accuracies are shares of 360 images, so that ties are common.
     """
-    near = np.argwhere(test >= test.max() - 100 / TESTED - 1e-9)
-    row, column = min(near, key=lambda cell: distance(values[cell[1]], values[cell[0]]))
+    best = np.argwhere(test == test.max())
+    row, column = min(best, key=lambda cell: distance(values[cell[1]], values[cell[0]]))
     return int(row), int(column)
 
 
@@ -77,7 +75,7 @@ def run(seed: int = 0, quick: bool = False) -> Experiment:
     fast = [rate >= 0.1 for rate in values]
     rows = (
         Row(
-            "best test cell (within an image): rate, penalty",
+            "best test cell: rate, penalty",
             f"{best[0]:g}, {best[1]:g}",
             "0.01, 0.1 or a neighbour",
             neighbours,
