@@ -23,6 +23,7 @@ from glassnet.arrays import Array, Seed, check_count
 from glassnet.errors import GlassnetError, fault
 from glassnet.estimators.consulting import case_of_estimator
 from glassnet.export.numpy_code import to_numpy
+from glassnet.insight.differences import choose_entries, derivative, noise_of
 from glassnet.insight.patient import Case
 from glassnet.objective import Objective
 from glassnet.onnx_export import to_onnx
@@ -31,9 +32,6 @@ from glassnet.persistence import load, save
 from glassnet.training import train
 
 __all__ = ["Certificate", "Check", "verify"]
-
-STEPS = (1e-5, 1e-6, 1e-7)
-"""Widths of the differences: where a ReLU bends within the first, one of the narrower ones may stay clear of it."""
 
 BOUND = 1e-5
 """The largest relative error of an entry of the gradient."""
@@ -163,7 +161,7 @@ def _check(name: str, error: float, bound: float, words: str) -> Check:
 
 
 def _gradient(case: Case, most: int, draw: np.random.Generator) -> Check:
-    """Compare entries of the gradient with differences, each with the width that suits it best."""
+    """Compare entries of the gradient, the largest among them, with differences."""
     assert case.fitted is not None
     double = _again(case)
     theta, state = case.fitted.astype(np.float64), case.fitted_state
@@ -177,19 +175,15 @@ def _gradient(case: Case, most: int, draw: np.random.Generator) -> Check:
         return float(double.value(at, X, Y, weights, state=state))
 
     computed = double.value_and_grad(theta, X, Y, weights, state=state)[1]
-    worst, where = 0.0, ""
-    floor = max(1e-3 * float(np.abs(computed).max()), 1e-7 * max(abs(J(theta)), 1e-3))
+    at, worst, where = J(theta), 0.0, ""
+    noise = noise_of(lambda step: J(theta + step * np.sign(computed)))
+    floor = max(1e-3 * float(np.abs(computed).max()), 1e-7 * max(abs(at), 1e-3))
     shares = max(1, most // len(case.net.layout.shapes))
     for name, view in case.net.views(np.arange(theta.size)).items():
         entries = view.ravel()
-        for i in draw.choice(entries, min(shares, entries.size), replace=False):
-            error = np.inf
-            for step in STEPS:
-                expected = _difference(J, theta, int(i), step)
-                off = abs(computed[i] - expected) / max(abs(computed[i]), abs(expected), floor)
-                error = off if np.isnan(off) else min(error, off)
-                if error < BOUND:
-                    break
+        for i in entries[choose_entries(computed[entries], entries.size, shares, draw)]:
+            expected = derivative(_along(J, theta, i), at, noise, floor=floor)[0]
+            error = abs(computed[i] - expected) / max(abs(computed[i]), abs(expected), floor)
             if error > worst or not np.isfinite(error):
                 worst, where = error, f", worst in {name}"
     left_out = f", {(~smooth).sum()} rows on a kink left out" if not smooth.all() else ""
@@ -210,14 +204,15 @@ def _again(case: Case) -> Objective:
     return Objective(case.net, case.objective.loss, l1=case.objective.l1, l2=case.objective.l2)
 
 
-def _difference(J: Callable[[Array], float], theta: Array, i: int, step: float) -> float:
-    """Return dJ/dtheta_i by the central difference of fourth order: error O(step^4) where J is smooth."""
-    values = []
-    for factor in (-2, -1, 1, 2):
+def _along(J: Callable[[Array], float], theta: Array, i: int) -> Callable[[float], float]:
+    """Return J as a function of a step of theta_i."""
+
+    def value(step: float) -> float:
         moved = theta.copy()
-        moved[i] += factor * step
-        values.append(J(moved))
-    return (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / (12 * step)
+        moved[i] += step
+        return J(moved)
+
+    return value
 
 
 # ---- engines, predictions, files ----------------------------------------------------------------------------------
@@ -257,6 +252,11 @@ def _answers(estimator: Any, X: Any) -> Array:
     return found.reshape(len(found), -1)
 
 
+def _bound(case: Case) -> float:
+    """Return how far two ways to the same outputs may differ, in units of the largest."""
+    return 1e-9 if _outputs(case).dtype == np.float64 else 1e-5
+
+
 def _predictions(estimator: Any, case: Case, X: Any) -> Check:
     """Compare what the model answers with the reference engine's outputs at the fitted theta."""
     answers, outputs = _answers(estimator, X), _outputs(case).astype(np.float64)
@@ -264,8 +264,7 @@ def _predictions(estimator: Any, case: Case, X: Any) -> Check:
         error = max(_bent(a, z) for a, z in zip(answers.T, outputs.T, strict=True))
     else:
         error = _apart(answers[:, -1:] if outputs.shape[1] == 1 else answers, outputs)
-    bound = 1e-9 if _outputs(case).dtype == np.float64 else 1e-5
-    return _check("predict", error, bound, "what the model answers against the reference engine")
+    return _check("predict", error, _bound(case), "what the model answers against the reference engine")
 
 
 def _bent(answers: Array, outputs: Array) -> float:
@@ -312,8 +311,7 @@ def _export(name: str, make: Callable[[], Callable[[Array], Array]], estimator: 
     found = np.asarray(found, dtype=np.float64).reshape(len(answers), -1)
     if found.shape[1] == 1 and answers.shape[1] == 2:
         answers = answers[:, 1:]
-    bound = 1e-9 if case.net.n_parameters and case.fitted is not None and case.fitted.dtype == np.float64 else 1e-5
-    return _check(name, _apart(found, answers), bound, f"exported to {name}, against what the model answers")
+    return _check(name, _apart(found, answers), _bound(case), f"exported to {name}, against what the model answers")
 
 
 def _by_numpy(estimator: Any) -> Callable[[Array], Array]:

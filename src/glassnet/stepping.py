@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from glassnet.optimizers import Rule, RuleState
 from glassnet.sampling import Batches, Rows, is_shuffle, keeps_order
 from glassnet.schedules import Constant, Schedule
 
-__all__ = ["BLOW_UP", "Data", "EpochLoop", "Setting", "Start", "begin"]
+__all__ = ["BLOW_UP", "Data", "EpochLoop", "LastEpochs", "Setting", "Start", "begin"]
 
 Data = tuple[Array, Array, Array | None]
 
@@ -154,11 +154,38 @@ def _job(setting: Setting) -> Job:
     )  # fmt: skip
 
 
+class LastEpochs:
+    """What a loop keeps of its last two epochs: `just` its numbers, `why` it broke off, `history` what it then had."""
+
+    just: Array
+    why: str | None
+    history: list[tuple[Array, Array, Any]]
+
+    def finished(self) -> Array:
+        """Return the last epoch."""
+        return self.just
+
+    def trouble(self) -> str | None:
+        """Say why the loss is not finite or has blown up, if so."""
+        return self.why
+
+    def kept(self, back: int = 0) -> tuple[Array, Array]:
+        """Return theta and state after the last good epoch, or the one before it."""
+        return self.history[1 - back][:2]
+
+    result = kept
+
+    def rule_state(self) -> RuleState | None:
+        """Return what the rule remembered then."""
+        state: RuleState | None = self.history[1][2]
+        return state
+
+
 # ---- the plain loop -----------------------------------------------------------------------------------------------
 
 
 @dataclass
-class PlainLoop:
+class PlainLoop(LastEpochs):
     """The equations line by line, in NumPy."""
 
     setting: Setting
@@ -258,24 +285,6 @@ class PlainLoop:
     def _snapshot(self) -> tuple[Array, Array, RuleState]:
         weights = self.theta if self.averaged is None else self.averaged
         return weights.copy(), self.state.copy(), self.memory
-
-    def finished(self) -> Array:
-        """Return the last epoch."""
-        return self.just
-
-    def trouble(self) -> str | None:
-        """Say why the loss is not finite or has blown up, if so."""
-        return self.why
-
-    def kept(self, back: int = 0) -> tuple[Array, Array]:
-        """Return theta and state after the last good epoch, or the one before it."""
-        return self.history[1 - back][:2]
-
-    result = kept
-
-    def rule_state(self) -> RuleState | None:
-        """Return what the rule remembered then."""
-        return self.history[1][2]
 
     def last_look(self) -> str | None:
         """Test the loss after the last step."""

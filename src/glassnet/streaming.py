@@ -24,7 +24,7 @@ from glassnet.objective import Objective
 from glassnet.optimizers import Rule, RuleState
 from glassnet.recording import Table
 from glassnet.sampling import Sampling
-from glassnet.stepping import Data, EpochLoop, Setting, Start, begin
+from glassnet.stepping import Data, EpochLoop, LastEpochs, Setting, Start, begin
 from glassnet.training import Metric, check_batch_norm, prepare, run_epochs
 
 __all__ = ["ArrayBatches", "Source", "cut_batches", "train_batches"]
@@ -120,7 +120,7 @@ def _parts(batch: Any, number: int) -> tuple[Any, ...]:
 
 
 @dataclass
-class StreamLoop:
+class StreamLoop(LastEpochs):
     """An epoch is one pass over the source; every batch is an epoch of the loop inside, which goes on from theta."""
 
     source: Source
@@ -196,24 +196,6 @@ class StreamLoop:
             raise fault(
                 "every pass over the batches", f"{self.rows} rows in {self.steps} steps, as the first", received
             )
-
-    def finished(self) -> Array:
-        """Return the last epoch."""
-        return self.just
-
-    def trouble(self) -> str | None:
-        """Say why the loss is not finite or has blown up, if so."""
-        return self.why
-
-    def kept(self, back: int = 0) -> tuple[Array, Array]:
-        """Return theta and state after the last good epoch, or the one before it."""
-        return self.history[1 - back][:2]
-
-    result = kept
-
-    def rule_state(self) -> RuleState | None:
-        """Return what the rule remembered then."""
-        return self.history[1][2]
 
     def last_look(self) -> str | None:
         """Test the loss after the last step, on its batch."""

@@ -37,6 +37,20 @@ def _number(text: str) -> float:
         raise typer.BadParameter(f"expected a number, received {text!r}") from None
 
 
+# what `fit` and `search` are told in the same words
+SOURCE = typer.Argument(
+    metavar="NAME|FILE", help="A data set (digits, iris, ...) or a CSV, TSV, Parquet or JSON lines file."
+)
+Target = Annotated[str | None, typer.Option(metavar="COL", help="The column to predict. [default: the last one]")]
+Task = Annotated[
+    str | None,
+    typer.Option(metavar="TASK", help="classification or regression. [default: decided from the target, and said]"),
+]
+TestSize = Annotated[
+    float, typer.Option(metavar="SHARE", parser=_number, help="Share of the rows held out for the result.")
+]
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"glassnet {__version__}")
@@ -58,19 +72,9 @@ def glassnet(
 @app.command()
 def fit(
     context: typer.Context,
-    source: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="NAME|FILE", help="A data set (digits, iris, ...) or a CSV, TSV, Parquet or JSON lines file."
-        ),
-    ] = None,
-    target: Annotated[
-        str | None, typer.Option(metavar="COL", help="The column to predict. [default: the last one]")
-    ] = None,
-    task: Annotated[
-        str | None,
-        typer.Option(metavar="TASK", help="classification or regression. [default: decided from the target, and said]"),
-    ] = None,
+    source: Annotated[str | None, SOURCE] = None,
+    target: Target = None,
+    task: Task = None,
     hidden: Annotated[str, typer.Option(metavar="50,50", help="Units of the hidden layers; 0 for none.")] = "100",
     activation: Annotated[str, typer.Option(metavar="NAME", help="Activation of the hidden layers.")] = "relu",
     solver: Annotated[
@@ -90,9 +94,7 @@ def fit(
             metavar="L2", parser=_number, help="Penalty l2/2 |W|^2. [default: 0.001 for classes, 0.01 for numbers]"
         ),
     ] = None,
-    test_size: Annotated[
-        float, typer.Option(metavar="SHARE", parser=_number, help="Share of the rows held out for the result.")
-    ] = 0.2,
+    test_size: TestSize = 0.2,
     seed: Annotated[int, typer.Option(metavar="N", parser=_whole, help="Seed of split, start and order.")] = 0,
     out: Annotated[str | None, typer.Option(metavar="DIR", help="Folder for the results. [default: runs/NAME]")] = None,
     engine: Annotated[str, typer.Option(metavar="NAME", help="What evaluates the network.")] = "auto",
@@ -133,19 +135,9 @@ def _is_given(context: typer.Context, name: str) -> bool:
 
 @app.command()
 def search(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME|FILE", help="A data set (digits, iris, ...) or a CSV, TSV, Parquet or JSON lines file."
-        ),
-    ],
-    target: Annotated[
-        str | None, typer.Option(metavar="COL", help="The column to predict. [default: the last one]")
-    ] = None,
-    task: Annotated[
-        str | None,
-        typer.Option(metavar="TASK", help="classification or regression. [default: decided from the target, and said]"),
-    ] = None,
+    source: Annotated[str, SOURCE],
+    target: Target = None,
+    task: Task = None,
     width: Annotated[str, typer.Option(metavar="20,50", help="Units of each hidden layer.")] = "100",
     depth: Annotated[str, typer.Option(metavar="1,2", help="Hidden layers of that width.")] = "1",
     learning_rate: Annotated[
@@ -157,9 +149,7 @@ def search(
     solver: Annotated[str, typer.Option(metavar="NAME", help="One rule or solver for all settings.")] = "adam",
     epochs: Annotated[int, typer.Option(metavar="N", parser=_whole, help="At most so many epochs a fit.")] = 100,
     cv: Annotated[int, typer.Option(metavar="K", parser=_whole, help="Folds of the training rows.")] = 5,
-    test_size: Annotated[
-        float, typer.Option(metavar="SHARE", parser=_number, help="Share of the rows held out for the result.")
-    ] = 0.2,
+    test_size: TestSize = 0.2,
     seed: Annotated[int, typer.Option(metavar="N", parser=_whole, help="Seed of split, folds, starts and order.")] = 0,
     out: Annotated[
         str | None, typer.Option(metavar="DIR", help="Folder for the results. [default: runs/search-NAME]")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from glassnet.cli.records import FitConfig, Fitted
 from glassnet.cli.run_folder import RunFolder, command_line, write_json
 from glassnet.cli.search_space import SearchConfig, axis_value
 from glassnet.cli.sources import Source, open_source
-from glassnet.cli.standings import Standing, Standings
+from glassnet.cli.standings import SHOWN, Standing, Standings
 from glassnet.errors import GlassnetError
 
 __all__ = ["search_and_write"]
@@ -147,8 +146,8 @@ def _last_line(error: object) -> str:
 def print_standings(standings: Standings, ending: Ending) -> None:
     """Print the table, and how sure the first place is."""
     printing.console().print(standings.table())
-    left_out = len(standings.lines) - min(len(standings.lines), len(standings.table().rows))
-    say(f"{standings.progress()}" + (f"; {left_out:,} more settings in {FILES[0]}" if left_out else ""))
+    left_out = len(standings.lines) - SHOWN
+    say(f"{standings.progress()}" + (f"; {left_out:,} more settings in {FILES[0]}" if left_out > 0 else ""))
     for note in ending.notes:
         say(f"note: a fit failed: {note}")
     if not standings.complete:
@@ -180,5 +179,5 @@ def _write_files(folder: Path, standings: Standings, config: SearchConfig) -> No
     write_json(facts, {
         "arguments": asdict(config), "score": standings.score_name, "folds": standings.folds,
         "best": {"command": command_line(asdict(best.setting)), "mean": best.mean, "standard_error": best.error},
-        "within_one_standard_error": [shlex.join(command_line(asdict(x.setting)).split()) for x in standings.as_good],
+        "within_one_standard_error": [command_line(asdict(x.setting)) for x in standings.as_good],
     })  # fmt: skip

@@ -22,7 +22,7 @@ from glassnet.cli.records import FitConfig
 from glassnet.cli.search_space import AXES, axis_value, varying
 from glassnet.insight import pictures
 
-__all__ = ["Standing", "Standings"]
+__all__ = ["SHOWN", "Standing", "Standings"]
 
 SHOWN = 12
 """Lines of the table: more do not fit a terminal; all are in search.csv."""

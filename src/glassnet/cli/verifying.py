@@ -32,10 +32,9 @@ def verify_run(run: Path, data: str | None) -> int:
 
 
 def show_certificate(run: Path) -> None:
-    """Print the certificate of a run, if it has one."""
-    if (run / FILE).is_file():
-        say()
-        _print(Certificate.from_json((run / FILE).read_text(encoding="utf-8")))
+    """Print the certificate that a run has."""
+    say()
+    _print(Certificate.from_json((run / FILE).read_text(encoding="utf-8")))
 
 
 def _print(found: Certificate) -> None:

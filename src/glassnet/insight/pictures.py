@@ -15,10 +15,9 @@ from matplotlib.figure import Figure
 from glassnet.arrays import Array, as_floats
 from glassnet.errors import fault
 from glassnet.insight import plots
+from glassnet.insight.style import MARKS
 
 __all__ = ["Axes", "Figure", "band", "convergence", "decision_surface", "grid_of_axes", "heat_map", "loss_surface"]
-
-MARKS = ("o", "s", "^", "D", "v", "P")
 
 
 def grid_of_axes(rows: int, columns: int, size: tuple[float, float] = (3.4, 2.9)) -> tuple[Figure, list[Axes]]:

@@ -22,12 +22,15 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from glassnet.errors import type_fault
 
 __all__ = [
-    "AMBER", "BLUE", "CYCLE", "DIVERGING", "FAINT", "GREEN", "INK", "MUTED", "PURPLE", "SHADES", "SKY", "VERMILLION",
-    "Axes", "Drawn", "Figure", "axes_or_new", "drawable", "figure_of", "house_style", "to_png_base64", "to_svg",
+    "AMBER", "BLUE", "CYCLE", "DIVERGING", "FAINT", "GREEN", "INK", "MARKS", "MUTED", "PURPLE", "SHADES", "SKY",
+    "VERMILLION", "Axes", "Drawn", "Figure", "axes_or_new", "drawable", "figure_of", "house_style", "to_png_base64",
+    "to_svg",
 ]  # fmt: skip
 
 BLUE, AMBER, GREEN, VERMILLION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
 INK, MUTED, FAINT = "#1f2933", "#66727f", "#d5dbe1"
+MARKS = ("o", "s", "^", "D", "v", "P")
+"""Markers of the classes."""
 CYCLE = (BLUE, AMBER, GREEN, PURPLE, SKY, VERMILLION)
 DIVERGING = LinearSegmentedColormap.from_list("glassnet_diverging", ["#8f3f00", VERMILLION, "#ffffff", BLUE, "#003f66"])
 SHADES = LinearSegmentedColormap.from_list("glassnet_shades", ["#f3f6f9", "#cfe3f1", "#7fb4d8", BLUE, "#004b78"])

@@ -12,7 +12,18 @@ from matplotlib.ticker import LogFormatterSciNotation, LogLocator
 
 from glassnet.arrays import Array, Seed, as_floats, check_count
 from glassnet.errors import GlassnetError, fault
-from glassnet.insight.style import CYCLE, INK, SHADES, VERMILLION, Axes, axes_or_new, drawable, figure_of, house_style
+from glassnet.insight.style import (
+    CYCLE,
+    INK,
+    MARKS,
+    SHADES,
+    VERMILLION,
+    Axes,
+    axes_or_new,
+    drawable,
+    figure_of,
+    house_style,
+)  # fmt: skip
 from glassnet.network import Network
 from glassnet.objective import Objective
 
@@ -20,7 +31,6 @@ __all__ = ["decision_surface", "loss_landscape", "main_directions", "random_dire
 
 FINE = 160
 """Points along a side of a decision surface."""
-MARKS = ("o", "s", "^", "D", "v", "P")
 STACK = 16
 """Networks that are evaluated in one call."""
 
