@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.pipeline import Pipeline
 
 from glassnet.cli.fitting import SplitRows, split_rows
 from glassnet.cli.predicting import open_run
@@ -30,7 +31,7 @@ def consult(run: Path, data: str | None, try_remedies: bool) -> int:
     Raises GlassnetError for a folder that is no run, and where its data are gone or have other columns.
     """
     pipeline, about = open_run(run)
-    config, part = _config(about, run), rows_of(run, data)
+    config, part = _config(about, run), rows_of(run, pipeline, about, data)
     validation = (part.X_test, part.y_test) if part.is_held_out else None
     diagnosis = diagnose(pipeline, part.X, part.y, validation=validation, try_remedies=try_remedies)
     last = pipeline[-1]
@@ -44,12 +45,12 @@ def consult(run: Path, data: str | None, try_remedies: bool) -> int:
     return 0 if diagnosis.healthy else 1
 
 
-def rows_of(run: Path, data: str | None = None) -> SplitRows:
+def rows_of(run: Path, pipeline: Pipeline, about: dict[str, Any], data: str | None = None) -> SplitRows:
     """Return the rows that a run was trained on and those held out, read again from its source or from `data`.
 
-    Raises GlassnetError for a folder that is no run, and where its data are gone or have other columns.
+    `pipeline` and `about` are what `open_run` gives. Raises GlassnetError where the data are gone, or have other
+    columns.
     """
-    pipeline, about = open_run(run)
     config = _config(about, run)
     part = split_rows(_source(config, data), config)
     known: Any = getattr(pipeline, "feature_names_in_", None)

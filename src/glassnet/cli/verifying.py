@@ -18,8 +18,8 @@ FILE = "certificate.json"
 
 def verify_run(run: Path, data: str | None) -> int:
     """Verify the model of a run on its training rows, print and keep the certificate; return 1 where a check fails."""
-    pipeline, _ = open_run(run)
-    part = rows_of(run, data)
+    pipeline, about = open_run(run)
+    part = rows_of(run, pipeline, about, data)
     say()
     say("verifying  gradient, engines, file and exports ...")
     found = verify(pipeline, part.X, part.y)
