@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from llvmlite import binding
 
-from glassnet.engines.blas import gemm_address, large, library, load_mkl
+from glassnet.engines.blas import gemm_address, large, library, load_mkl, suits_mkl
 
 
 def product(A: np.ndarray, B: np.ndarray) -> np.ndarray:
@@ -37,15 +38,21 @@ def test_the_address_is_that_of_a_matrix_product(dtype: type) -> None:
     assert np.abs(got - A @ B[:, ::-1]).max() > 1  # the comparison can fail
 
 
-def test_mkl_is_used_if_it_is_installed() -> None:
+def test_mkl_is_used_if_it_is_installed_and_fast() -> None:
     try:
         metadata.version("mkl")
     except metadata.PackageNotFoundError:
         assert library() == "SciPy's BLAS"
         assert large() == 1 << 20
     else:
-        assert library() == "MKL"
-        assert large() == 1 << 18
+        suits = suits_mkl(binding.get_host_cpu_name())
+        assert library() == ("MKL" if suits else "SciPy's BLAS")
+        assert large() == (1 << 18 if suits else 1 << 20)
+
+
+@pytest.mark.parametrize(("processor", "suits"), [("znver5", False), ("bdver4", False), ("sapphirerapids", True)])
+def test_mkl_is_left_alone_where_it_is_slow(processor: str, suits: bool) -> None:
+    assert suits_mkl(processor) is suits
 
 
 def test_what_cannot_be_loaded_is_passed_over(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Where the compiled engine finds its matrix product: in Intel's MKL if that is installed, else in SciPy's BLAS.
 
 `pip install "glassnet[mkl]"` brings MKL, whose products of large matrices take four fifths of the time that SciPy's
-OpenBLAS takes on a processor with AVX-512 (`benchmarks/README.md`).
+OpenBLAS takes on an Intel processor with AVX-512 (`benchmarks/README.md`). On AMD's it takes twice as long as OpenBLAS and
+is not used there.
 """
 
 from __future__ import annotations
@@ -13,16 +14,19 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
+from llvmlite import binding
 from numba.extending import get_cython_function_address
 
 from glassnet.engines.storage import lock
 from glassnet.engines.threads import mkl_is_in_use
 
-__all__ = ["gemm_address", "large", "library", "load_mkl"]
+__all__ = ["gemm_address", "large", "library", "load_mkl", "suits_mkl"]
 
 SEQUENTIAL, LP64, REPEATABLE = 1, 0, 2
 """MKL's numbers for: no threads of its own; 32-bit sizes; the same answer wherever in memory the numbers lie."""
 NAMES = ("libmkl_rt.so", "libmkl_rt.dylib", "mkl_rt.")
+AMD = ("amdfam", "barcelona", "bdver", "btver", "znver")
+"""How LLVM's names of AMD's processors begin."""
 LARGE = {"MKL": 1 << 18, "SciPy's BLAS": 1 << 20}
 """Bytes of weights beyond which the library is as fast as tiles, measured (`benchmarks/README.md`)."""
 
@@ -44,6 +48,11 @@ def large() -> int:
 def library() -> str:
     """Return the name of the library that multiplies: "MKL" or "SciPy's BLAS"."""
     return "SciPy's BLAS" if _mkl() is None else "MKL"
+
+
+def suits_mkl(processor: str) -> bool:
+    """Return whether MKL is fast on this processor, by LLVM's name for it ("znver5", "sapphirerapids")."""
+    return not processor.startswith(AMD)
 
 
 def load_mkl(files: Iterable[Path]) -> ctypes.CDLL | None:
@@ -72,7 +81,9 @@ def _mkl() -> ctypes.CDLL | None:
 
 @cache
 def _find_mkl() -> ctypes.CDLL | None:
-    """MKL from the package `mkl`; None where another library has set MKL up already and may count on its threads."""
+    """MKL from the package `mkl`; None where it is slow, and where another library has set MKL up already and may count on its threads."""
+    if not suits_mkl(binding.get_host_cpu_name()):
+        return None
     try:
         files = metadata.files("mkl") or []
     except metadata.PackageNotFoundError:

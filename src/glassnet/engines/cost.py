@@ -37,7 +37,7 @@ class Speed:
 
 NUMPY = Speed(9 * MICRO, 9 * MICRO, 6 * MICRO, 1 / 35e9, 2.5e-9, 1.5e-9)
 COMPILED = Speed(0.1 * MICRO, 0.15 * MICRO, 0.0, 1 / 55e9, 0.8e-9, 0.4e-9, run=450 * MICRO)
-LOADING = 0.05
+LOADING = 0.005
 """Seconds of a run's share in loading: importing Numba and SciPy's BLAS, and fetching compiled code from the disk.
 
 It takes half a second, but once for all fits of a process, and most processes fit more than once. It counts whether all
