@@ -60,7 +60,7 @@ def test_parameters_lie_where_theta_has_them(net: Network, m: int) -> None:
 
 @given(net=nets, m=st.integers(1, 70))
 def test_what_is_kept_of_each_layer_has_room_and_does_not_overlap(net: Network, m: int) -> None:
-    """The input, a of each layer and what it keeps besides, and two places for dL/da, for m rows each."""
+    """The input, a and delta of each layer and what it keeps besides, for m rows each."""
     written = program.write(net, m)
     taken = [(0, m * (net.n_inputs + 1))]
     for row in written.layers:
@@ -73,7 +73,8 @@ def test_what_is_kept_of_each_layer_has_room_and_does_not_overlap(net: Network, 
             taken += [(row[t.SCALE], row[t.N_IN]), (row[t.MEAN], row[t.N_IN])]
         assert row[t.LD] >= row[t.N_OUT]
         assert row[t.LD_IN] >= row[t.N_IN]
-    taken += [(place, m * (max(net.sizes) + 1)) for place in written.deltas]
+    places = {int(row[t.DELTA]): m * row[t.LD] for row in written.layers[:-1]}
+    taken += places.items() - {(int(written.layers[-1][t.OUT]), m * written.layers[-1][t.LD])}
     taken.sort()
     for (start, size), (following, _) in zip(taken, [*taken[1:], (written.memory, 0)], strict=True):
         assert start + size <= following
@@ -113,10 +114,32 @@ def test_large_updates_are_cut_in_blocks() -> None:
     assert program.write(Network(10, [Dense(10)]), 8).blocks == 1
 
 
+@given(net=nets, m=st.integers(1, 70))
+def test_a_delta_is_read_where_it_was_written(net: Network, m: int) -> None:
+    """The last one in the place of z; above a layer without products, where that turns it into its own."""
+    table = program.write(net, m).layers
+    assert table[-1][t.DELTA] == table[-1][t.OUT]
+    for row, above in pairwise(table):
+        assert (row[t.DELTA] == above[t.DELTA]) == (above[t.KIND] != t.DENSE)
+
+
+def test_batches_of_dense_layers_are_cut_in_parts_by_their_shape_alone() -> None:
+    dense, mixed = [Dense(100, "relu"), Dense(10, "softmax")], [Dense(100), LayerNorm(), Dense(10)]
+    assert program.write(Network(64, dense), 200).parts == 2
+    assert program.write(Network(64, dense), 8).parts == 1
+    assert program.write(Network(64, mixed), 200).parts == 1
+    for size in (64, 1024, 1800):
+        written = program.write(Network(size, dense), 200)
+        rows, block = (written.layers[0][place] for place in (t.ROWS, t.BLOCK))
+        assert -(-rows // block) % 2 == 0, "as many blocks for each of two threads"
+    assert program.write(Network(64, dense), 8).layers[0][t.BLOCK] == 65
+
+
 @pytest.mark.parametrize(("m", "cut"), [(1, 1), (256, 2)])
 def test_large_products_are_cut_in_pieces_by_their_shape_alone(m: int, cut: int) -> None:
-    first, row = program.write(Network(400, [Dense(400), Dense(400)]), m).layers
+    """In a network whose batches stay whole."""
+    first, row, _ = program.write(Network(400, [Dense(400), Dense(400), Dropout(0.5)]), m).layers
     assert (first[t.PIECES], first[t.BACK_PIECES]) == (cut, 1), "nothing goes back through the first layer"
     assert (row[t.PIECES], row[t.BACK_PIECES]) == (cut, cut)
-    narrow = program.write(Network(100_000, [Dense(5)]), m).layers[0]
+    narrow = program.write(Network(100_000, [Dense(5), Dropout(0.5)]), m).layers[0]
     assert narrow[t.PIECES] == 1

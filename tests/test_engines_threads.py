@@ -71,17 +71,27 @@ def test_several_threads_may_ask_for_one_thread_at_once() -> None:
     assert blas_threads() == before
 
 
-# ---- networks whose products are cut in pieces, and whose updates in blocks -----------------------------------------
+# ---- networks whose batches are cut in parts, whose products in pieces, and whose updates in blocks ------------------
 
 
 def wide(*between: Any, output: str = "softmax", loss: str = "cross_entropy", m: int = 300) -> Case:
-    """520 inputs: 2 blocks of the first update; 256 units: products of 2 pieces, forward and back."""
+    """520 inputs: 2 blocks of the first update; 256 units: products of 2 pieces or batches of 2 parts."""
     layers = [Dense(256, "relu"), *between, Dense(256, "tanh", bias=False), Dense(10, output)]
     wide = case(layers, loss, m=m, d=520, l2=1e-4)
     return wide.but(batch_size=128, epochs=2, optimizer=gn.Adam())
 
 
+def parted(*, output: str = "softmax", loss: str = "cross_entropy") -> Case:
+    """A last batch of 4 rows, which all are in its first part."""
+    some = case([Dense(100, "tanh"), Dense(20, "softmax"), Dense(10, output)], loss, m=404, d=64, l2=1e-4)
+    return some.but(batch_size=100, epochs=2, optimizer=gn.Adam())
+
+
 WIDE: dict[str, Case] = {
+    "parts": parted(),
+    "parts, regression, weighted": parted(output="identity", loss="huber").but(sample_weight=np.arange(404.0)),
+    "parts, shares": parted(loss="squared_error"),
+    "parts, clipped": parted(output="sigmoid", loss="binary_cross_entropy").but(optimizer=ClipNorm(gn.Adam(), 0.1)),
     "plain descent": wide().but(optimizer=SGD(0.01)),
     "no penalty": case([Dense(256, "gelu"), Dense(256), Dense(3)], m=300, d=520).but(
         batch_size=128, epochs=2, optimizer=SGD(0.001)

@@ -13,6 +13,7 @@ The inner loop is in stepping.py (or compiled, in an engine), the outer one is `
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
@@ -23,6 +24,7 @@ import numpy.typing as npt
 from glassnet import optimizers
 from glassnet.arrays import Array, Seed, check_count, mapping_of
 from glassnet.callbacks import Request, Watcher, start_all
+from glassnet.engines.threads import single_threaded_blas
 from glassnet.errors import fault
 from glassnet.history import COLUMNS, EpochRecord, Run
 from glassnet.layers import BatchNorm, Mode
@@ -199,7 +201,9 @@ class Prepared:
                 raise fault("engine", f"{resumed.engine!r}, which ran the stored epochs", received)
             loop.estimate = resumed.estimate
             table.restore(resumed.table)
-        return run_epochs(self, loop, table, stop)
+        # the threads of a BLAS that has just worked wait a while for more, and hold the cores meanwhile
+        with single_threaded_blas() if loop.engine == "numba" else nullcontext():
+            return run_epochs(self, loop, table, stop)
 
 
 def _start(net: Network, theta: Array, state: Array | None, rule: Rule, rule_state: RuleState | None) -> Start:

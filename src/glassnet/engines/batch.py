@@ -16,7 +16,7 @@ from glassnet.engines.tables import (
     BATCH_NORM,
     BLOCK,
     CLIP,
-    DELTA_2,
+    DELTA,
     DIRECT,
     DROPOUT,
     FACTOR,
@@ -42,6 +42,7 @@ from glassnet.engines.tables import (
     OUT,
     OUTPUT,
     OUTPUT_KIND,
+    PARTS,
     PENALISE,
     PIECES,
     PULL,
@@ -54,6 +55,7 @@ from glassnet.engines.tables import (
     SLOTS_AT,
     SMOOTHING,
     SOFTMAX,
+    SPARE,
     SQUARES,
     STATE_AT,
     STATS,
@@ -82,7 +84,7 @@ from glassnet.engines.tables import (
 
 __all__ = [
     "dense_back", "dense_forward", "finish_block", "full", "gather", "other_back", "other_forward", "output_loss",
-    "update", "wait_for_all",
+    "update", "wait_for_all", "wait_for_pieces",
 ]  # fmt: skip
 
 
@@ -93,9 +95,24 @@ def wait_for_all(plan):
 
 
 @inner
+def wait_for_pieces(plan):
+    """A barrier where threads share the products of a layer; each has a part of the batch to itself otherwise."""
+    if plan[PARTS] == 1:
+        wait_for_all(plan)
+
+
+@inner
 def full(n):
     """n made a multiple of 8: arrays in work memory may be filled up to a whole vector, which is one step then."""
     return (n + 7) & -8
+
+
+@inner
+def strides(plan, layer, is_last, m):
+    """Places from a row of z and delta to the next one, and from a column to the next; m is that of the whole batch."""
+    if is_last and plan[OUTPUT_KIND] == TRANSPOSED:
+        return 1, full(m)
+    return layer[LD], 1
 
 
 @inner
@@ -107,11 +124,9 @@ def fill_column(like, a, m, ld, column, value):
 
 
 @inner
-def gather(like, plan, base, d, k, start, m, me):
-    """The batch's rows of X, Y and the weights; each thread takes some of the rows."""
-    size, team = bytes_of(like), plan[TEAM]
-    low, high = m * me // team, m * (me + 1) // team
-    n = high - low
+def gather(like, plan, base, d, k, start, low, high, m):
+    """Rows low ... high - 1 of the batch's X, Y and weights; the batch has m and begins at `start`."""
+    size, n = bytes_of(like), high - low
     rows = plan[ORDER_AT] + 8 * (start + low)
     a, y = base + size * low * (d + 1), base + size * plan[TARGETS]
     call(None, plan[GATHER_X], (plan[X_AT], rows, a, n, d, plan[X_ROW], plan[X_COLUMN], d + 1, 1))
@@ -133,30 +148,32 @@ def gather(like, plan, base, d, k, start, m, me):
 
 
 @inner
-def dense_forward(like, plan, layer, transposed, base, m, me):
-    """z = [A 1] [W; b], a = f(z), z <- f'(z): each thread takes some of the units."""
-    size, team = bytes_of(like), plan[TEAM]
+def dense_forward(like, plan, layer, is_last, base, low, high, m, me):
+    """z = [A 1] [W; b], a = f(z), z <- f'(z) for rows low ... high - 1: each thread takes some of the units."""
+    size, team, rows = bytes_of(like), plan[TEAM], high - low
     n, pieces, ld = layer[N_OUT], layer[PIECES], layer[LD]
-    active, out, a = layer[ACTIVATE] != 0, base + size * layer[OUT], base + size * layer[A]
-    stride, column = (1, full(m)) if transposed else (ld, 1)
+    stride, column = strides(plan, layer, is_last, m)
+    active, out, a = layer[ACTIVATE] != 0, base + size * (layer[OUT] + low * stride), base + size * layer[A]
+    a += size * low * ld
     theta = plan[THETA_AT] + size * layer[THETA]
     for piece in range(me, pieces, team):
-        low, high = n * piece // pieces, n * (piece + 1) // pieces
+        left, right = n * piece // pieces, n * (piece + 1) // pieces
         forward_product(
-            like, plan[GEMM], plan[LARGE], plan[TILES], plan[TINY], m, high - low, layer[ROWS],
-            base + size * layer[A_IN], layer[LD_IN], theta + size * low, n, out + size * low * column, stride, column,
+            like, plan[GEMM], plan[LARGE], plan[TILES], plan[TINY], rows, right - left, layer[ROWS],
+            base + size * (layer[A_IN] + low * layer[LD_IN]), layer[LD_IN],
+            theta + size * left, n, out + size * left * column, stride, column,
         )  # fmt: skip
         if active and layer[PULL] == 0:
             if pieces == 1:
-                call(None, layer[ACTIVATE], (out, a, full(m * ld)))
+                call(None, layer[ACTIVATE], (out, a, full(rows * ld)))
             else:
-                for i in range(m):
-                    here = size * (i * ld + low)
-                    call(None, layer[ACTIVATE], (out + here, a + here, high - low))
+                for i in range(rows):
+                    here = size * (i * ld + left)
+                    call(None, layer[ACTIVATE], (out + here, a + here, right - left))
     if active and layer[PULL] != 0 and me == 0:
-        call(None, layer[ACTIVATE], (out, a, m, n, ld))
+        call(None, layer[ACTIVATE], (out, a, rows, n, ld))
     if ld > n and me == 0:
-        fill_column(like, a, m, ld, n, like)
+        fill_column(like, a, rows, ld, n, like)
 
 
 @inner
@@ -177,29 +194,32 @@ def other_forward(like, plan, layer, option, base, m):
 
 
 @inner
-def output_loss(like, plan, layer, facts, base, m):
-    """delta = dJ/dz_L in the place of z_L; return the sum of the (weighted) costs of the samples."""
-    size, k, ld = bytes_of(like), layer[N_OUT], layer[LD]
-    z, y, w = base + size * layer[OUT], base + size * plan[TARGETS], base + size * plan[WEIGHTS]
-    share = to(like, facts[FACTOR] / m)
+def output_loss(like, plan, layer, facts, base, low, high, m):
+    """delta = dJ/dz_L in the place of z_L, rows low ... high - 1; return the sum of their (weighted) costs."""
+    size, k, ld, n = bytes_of(like), layer[N_OUT], layer[LD], high - low
+    stride, column = strides(plan, layer, True, m)
+    z, y = base + size * (layer[OUT] + low * stride), base + size * plan[TARGETS]
+    w, share = base + size * (plan[WEIGHTS] + low), to(like, facts[FACTOR] / m)
     if plan[OUTPUT_KIND] == TRANSPOSED:
-        work, smoothing = base + size * plan[ROW_WORK], to(like, facts[SMOOTHING])
-        return call(like, plan[OUTPUT], (z, y, work, w, m, k, full(m), smoothing, share)) * facts[FACTOR]
+        y += size * low
+        work, smoothing = base + size * (plan[ROW_WORK] + 4 * low), to(like, facts[SMOOTHING])
+        return call(like, plan[OUTPUT], (z, y, work, w, n, full(n), k, column, smoothing, share)) * facts[FACTOR]
+    y += size * low * k
     source = z
     if plan[OUTPUT_KIND] == ROWWISE:
-        source = base + size * plan[DELTA_2]
-        call(None, plan[SOFTMAX], (z, source, m, k, ld))
+        source = base + size * (plan[SPARE] + low * ld)
+        call(None, plan[SOFTMAX], (z, source, n, k, ld))
     cost = 0.0
     if plan[WEIGHTED] == 0 and ld == k:
-        cost += call(like, plan[OUTPUT], (source, y, z, m * k, share))
+        cost += call(like, plan[OUTPUT], (source, y, z, n * k, share))
     else:
         weights = pointer(like, w)
-        for i in range(m):
+        for i in range(n):
             here = size * i * ld
             part = call(like, plan[OUTPUT], (source + here, y + size * i * k, z + here, k, share * weights[i]))
             cost += weights[i] * part
     if plan[OUTPUT_KIND] == ROWWISE:
-        call(None, layer[PULL], (source, z, m, k, ld))
+        call(None, layer[PULL], (source, z, n, k, ld))
     return cost
 
 
@@ -207,34 +227,36 @@ def output_loss(like, plan, layer, facts, base, m):
 
 
 @inner
-def dense_back(like, plan, layer, below, base, m, d, stride, column, out, me):
+def dense_back(like, plan, layer, below, is_last, base, low, high, m, me):
     """dA = delta W^T, and dL/dz of the layer below where its f' is a factor: each thread takes some of the inputs."""
-    size, team = bytes_of(like), plan[TEAM]
+    size, team, rows = bytes_of(like), plan[TEAM], high - low
     n_in, n, pieces, ld = layer[N_IN], layer[N_OUT], layer[BACK_PIECES], layer[LD_IN]
-    theta, slope = plan[THETA_AT] + size * layer[THETA], base + size * below[Z]
+    stride, column = strides(plan, layer, is_last, m)
+    d, out = base + size * (layer[DELTA] + low * stride), base + size * (below[DELTA] + low * ld)
+    theta, slope = plan[THETA_AT] + size * layer[THETA], base + size * (below[Z] + low * ld)
     for piece in range(me, pieces, team):
-        low, high = n_in * piece // pieces, n_in * (piece + 1) // pieces
-        w = theta + size * low * n
+        left, right = n_in * piece // pieces, n_in * (piece + 1) // pieces
+        w = theta + size * left * n
         back_product(
-            like, plan[GEMM], plan[LARGE], plan[TILES], plan[TINY], m, n, high - low,
-            d, stride, column, w, n, out + size * low, ld,
+            like, plan[GEMM], plan[LARGE], plan[TILES], plan[TINY], rows, n, right - left,
+            d, stride, column, w, n, out + size * left, ld,
         )  # fmt: skip
         if below[ACTIVATE] != 0 and below[PULL] == 0:
             if pieces == 1:
-                call(None, plan[MULTIPLY], (out, slope, full(m * ld)))
+                call(None, plan[MULTIPLY], (out, slope, full(rows * ld)))
             else:
-                for i in range(m):
-                    here = size * (i * ld + low)
-                    call(None, plan[MULTIPLY], (out + here, slope + here, high - low))
+                for i in range(rows):
+                    here = size * (i * ld + left)
+                    call(None, plan[MULTIPLY], (out + here, slope + here, right - left))
     if below[PULL] != 0 and me == 0:
-        call(None, below[PULL], (base + size * below[A], out, m, n_in, ld))
+        call(None, below[PULL], (base + size * (below[A] + low * ld), out, rows, n_in, ld))
 
 
 @inner
-def other_back(like, plan, layer, below, wanted, base, m, d, grad):
+def other_back(like, plan, layer, below, wanted, base, m, grad):
     """The same for Dropout, BatchNorm and LayerNorm, in place; one thread."""
     size, n, ld = bytes_of(like), layer[N_IN], layer[LD]
-    z, scale = base + size * layer[Z], base + size * layer[SCALE]
+    d, z, scale = base + size * layer[DELTA], base + size * layer[Z], base + size * layer[SCALE]
     if layer[KIND] == DROPOUT:
         call(None, plan[MULTIPLY], (d, z, full(m * ld)))
     else:
@@ -261,9 +283,11 @@ def finish_block(like, plan, facts, numbers, partials, measured, start, n_weight
 
 
 @inner
-def update(like, plan, layer, facts, numbers, partials, measured, base, m, d, stride, column, me):
+def update(like, plan, layer, is_last, facts, numbers, partials, measured, base, m, me):
     """[W; b] += step for [A 1]^T delta: each thread takes some of the blocks of rows."""
     size, team = bytes_of(like), plan[TEAM]
+    stride, column = strides(plan, layer, is_last, m)
+    d = base + size * layer[DELTA]
     rows, n, block = layer[ROWS], layer[N_OUT], layer[BLOCK]
     direct = plan[DIRECT] != 0 and not measured
     for b in range(me, (rows + block - 1) // block, team):

@@ -1,8 +1,8 @@
 """Where the compiled engine finds its matrix product: in Intel's MKL if that is installed, else in SciPy's BLAS.
 
 `pip install "glassnet[mkl]"` brings MKL, whose products of large matrices take four fifths of the time that SciPy's
-OpenBLAS takes on an Intel processor with AVX-512 (`benchmarks/README.md`). On AMD's it takes twice as long as OpenBLAS and
-is not used there.
+OpenBLAS takes on an Intel processor with AVX-512 (`benchmarks/README.md`). On AMD's it takes twice as long as OpenBLAS
+and is not used there.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _mkl() -> ctypes.CDLL | None:
 
 @cache
 def _find_mkl() -> ctypes.CDLL | None:
-    """MKL from the package `mkl`; None where it is slow, and where another library has set MKL up already and may count on its threads."""
+    """MKL from the package `mkl`; None where it is slow, and where another library counts on the threads it set up."""
     if not suits_mkl(binding.get_host_cpu_name()):
         return None
     try:

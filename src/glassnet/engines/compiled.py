@@ -27,16 +27,15 @@ from glassnet.engines.contract import Fused, Job, Standing
 from glassnet.engines.epoch import loop
 from glassnet.engines.formulas import Unlike, first_line
 from glassnet.engines.notices import say_once
+from glassnet.engines.pace import SECONDS_A_CALL, Pace
 from glassnet.engines.reference import ReferenceEngine
-from glassnet.engines.threads import allowed, run_team, share, single_threaded_blas
+from glassnet.engines.threads import a_run, allowed, run_team, share
 from glassnet.layers import BatchNorm, Dense, Dropout, LayerNorm
 
 __all__ = ["CompiledEngine", "FusedLoop"]
 
 TINY = 2000
 """Products of at most so many multiplications are plain loops: a call of BLAS costs as much (benchmarks/README.md)."""
-SECONDS_A_CALL = 0.1
-"""After about so long the loop returns to Python, where Ctrl-C is heard."""
 MOST_SLOTS = 3
 """Vectors that a rule may remember."""
 MOST_EPOCHS = 100_000
@@ -108,7 +107,7 @@ class FusedLoop:
         self._plan_addresses()
         self.run = loop(theta.dtype)
         self.trouble: tuple[str, int, float] | None = None
-        self.pace = 0.0
+        self.pace = Pace()
 
     # ---- the plan -------------------------------------------------------------------------------------------------
 
@@ -137,7 +136,7 @@ class FusedLoop:
         plan[[t.LAYERS, t.TEAM, t.P, t.Q]] = len(self.layers), self.team, self.theta.size, self.state.size
         plan[t.BATCH_SIZE] = self.batch
         plan[[t.BLOCKS, t.LARGEST_BLOCK, t.TINY]] = written.blocks, written.largest_block, TINY
-        plan[[t.DELTA_1, t.DELTA_2, t.TARGETS]] = *written.deltas, written.targets
+        plan[[t.PARTS, t.SPARE, t.TARGETS]] = written.parts, written.spare, written.targets
         plan[[t.WEIGHTS, t.ROW_WORK]] = written.weights, written.row_work
         plan[t.AVERAGED] = job.average is not None
         plain = getattr(self.rule, "is_plain", False) and not (job.l1 or job.l2 or clipped)
@@ -246,7 +245,7 @@ class FusedLoop:
         epochs = min(epochs, MOST_EPOCHS)
         self.results = np.zeros((epochs, 3))
         begin = perf_counter()
-        with single_threaded_blas():
+        with a_run():
             while self.trouble is None:
                 done = int(self.place[t.EPOCHS])
                 if done == epochs or (done > 0 and perf_counter() - begin > SECONDS_A_CALL):
@@ -256,27 +255,24 @@ class FusedLoop:
                     left = per_epoch - int(self.place[t.BATCH])
                     if left == per_epoch:
                         self.order[:] = self.job.draw()
-                self._call(min(left, self._batches(per_epoch)), rates, steps)
+                self._call(left, rates, steps)
         return self.finished()
 
-    def _batches(self, per_epoch: int) -> int:
-        """How many batches take about SECONDS_A_CALL."""
-        return max(1, int(SECONDS_A_CALL / self.pace)) if self.pace else 16
-
-    def _call(self, count: int, rates: Any, steps: int) -> None:
-        before = self.updates
+    def _call(self, most: int, rates: Any, steps: int) -> None:
+        """Run some batches, at most so many."""
+        before, plan = self.updates, self.plan
+        # as many threads as other runs leave over: the result does not depend on them
+        team, count = self.pace.plan(self.team if self.job.n_threads else min(self.team, share()))
+        count = min(count, most)
         self._numbers(rates, steps + before, count)
-        plan = self.plan
-        plan[t.CALLS], plan[t.BEFORE] = count, before
+        plan[t.CALLS], plan[t.BEFORE], plan[t.TEAM] = count, before, team
         plan[t.NUMBERS_AT], plan[t.RESULTS_AT] = self.numbers.ctypes.data, self.results.ctypes.data
         plan_at, one, begin = self.plan.ctypes.data, 1.0, perf_counter()
-        team = self.team if self.team == 1 or self.job.n_threads else min(self.team, share())
-        plan[t.TEAM] = team  # as many as other runs leave over: the result does not depend on it
         if team == 1:
             self.run(one, plan_at, 0)
         else:
             run_team(lambda me: self.run(one, plan_at, me), team)
-        self.pace = (perf_counter() - begin) / max(1, self.updates - before)
+        self.pace.measured(team, self.updates - before, perf_counter() - begin)
         end = int(self.place[t.END])
         if end != t.GOING_ON:
             kind = {t.BAD_LOSS: "loss", t.BLOWN_UP: "blown up", t.BAD_THETA: "theta"}[end]

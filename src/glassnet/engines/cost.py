@@ -40,8 +40,9 @@ COMPILED = Speed(0.1 * MICRO, 0.15 * MICRO, 0.0, 1 / 55e9, 0.8e-9, 0.4e-9, run=4
 LOADING = 0.005
 """Seconds of a run's share in loading: importing Numba and SciPy's BLAS, and fetching compiled code from the disk.
 
-It takes half a second, but once for all fits of a process, and most processes fit more than once. It counts whether all
-is loaded already or not, so that the same call takes the same engine, and gives the same bits, whatever ran before it.
+It takes 0.4 s, but once for all fits of a process, and a process that fits seldom fits once. (With a share of 0.05,
+whole fits of small tables took five times as long as they had to.) It counts whether all is loaded already or not, so
+that the same call takes the same engine, and gives the same bits, whatever ran before it.
 """
 COMPILING = 8.0
 """Seconds to compile the loop and the kernels of a run."""

@@ -3,11 +3,13 @@
     gather the rows of the batch                                  [A 1]
     forward     [A 1] [W; b] -> z,  a = f(z),  z <- f'(z)         layer by layer
     loss        delta = dJ/dz_L, and the cost
-    back        dA = delta W^T,  dA <- dA f'(z)                   before W changes
+    back        dA = delta W^T,  dA <- dA f'(z)                   layer by layer
     update      [W; b] += step of the rule for [A 1]^T delta      block by block, while the gradient is near
 
-Every thread of a team runs this same function: it takes its share of the pieces and waits at barriers. What a piece is
-depends on shapes alone, never on the number of threads, so the numbers do not either.
+Every thread of a team runs this same function. In a network of dense layers it takes its part of the batch from the
+gathering to the last delta, and some blocks of the update: two barriers a batch. In others the threads share the
+products of each layer, and wait for each other there. What a part, a piece and a block is depends on shapes alone,
+never on the number of threads, so the numbers do not either.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from glassnet.engines.batch import (
     output_loss,
     update,
     wait_for_all,
+    wait_for_pieces,
 )  # fmt: skip
 from glassnet.engines.machine import bytes_of, call, pointer, to
 from glassnet.engines.products import inner
@@ -48,8 +51,7 @@ from glassnet.engines.tables import (
     CALLS,
     CLIP,
     CLIP_NORM,
-    DELTA_1,
-    DELTA_2,
+    COST,
     DENSE,
     END,
     EPOCHS,
@@ -66,8 +68,6 @@ from glassnet.engines.tables import (
     LAYER_COLUMNS,
     LAYERS,
     LAYERS_AT,
-    LD,
-    LD_IN,
     LOSS,
     M_ROWS,
     MEMORY_AT,
@@ -79,9 +79,8 @@ from glassnet.engines.tables import (
     OPTIONS_AT,
     ORDER_AT,
     ORDER_STATE,
-    OUT,
-    OUTPUT_KIND,
     PARTIALS_AT,
+    PARTS,
     PENALISE,
     PLACE_AT,
     RESULTS_AT,
@@ -100,7 +99,6 @@ from glassnet.engines.tables import (
     THETA,
     THETA_AT,
     TOTAL,
-    TRANSPOSED,
     UPDATES,
     P,
     Q,
@@ -139,54 +137,78 @@ def layer_at(plan, l):
 
 
 @inner
-def forward_and_loss(like, plan, facts, start, m, me):
-    """Return the sum of the costs of a batch; delta stands where z_L was."""
+def forward_and_loss(like, plan, facts, start, low, high, m, me):
+    """Return the sum of the costs of rows low ... high - 1 of a batch of m; their delta stands where z_L was."""
     base, L = plan[MEMORY_AT], plan[LAYERS]
     last = layer_at(plan, L - 1)
-    gather(like, plan, base, layer_at(plan, 0)[N_IN], last[N_OUT], start, m, me)
-    wait_for_all(plan)
-    transposed = plan[OUTPUT_KIND] == TRANSPOSED
+    n = high - low
+    share, shares = (me, plan[TEAM]) if plan[PARTS] == 1 else (0, 1)
+    first, end = low + n * share // shares, low + n * (share + 1) // shares
+    gather(like, plan, base, layer_at(plan, 0)[N_IN], last[N_OUT], start, first, end, m)
+    wait_for_pieces(plan)
     for l in range(L):
         layer = layer_at(plan, l)
         if layer[KIND] == DENSE:
-            dense_forward(like, plan, layer, transposed and l == L - 1, base, m, me)
-        elif me == 0:
+            dense_forward(like, plan, layer, l == L - 1, base, low, high, m, share)
+        elif share == 0:
             other_forward(like, plan, layer, pointer(0.0, plan[OPTIONS_AT] + 16 * l), base, m)
-        wait_for_all(plan)
+        wait_for_pieces(plan)
     cost = 0.0
-    if me == 0:
-        cost += output_loss(like, plan, last, facts, base, m)
+    if share == 0:
+        cost += output_loss(like, plan, last, facts, base, low, high, m)
     return cost
 
 
 @inner
-def back_and_update(like, plan, facts, numbers, partials, measured, m, me):
-    """The way back through the layers; each layer's parameters take their step when no one needs the old ones."""
+def back(like, plan, facts, numbers, partials, measured, low, high, m, me):
+    """The way back through the layers for rows low ... high - 1; layers without products take their step on it."""
     base, L, size = plan[MEMORY_AT], plan[LAYERS], bytes_of(like)
-    last = layer_at(plan, L - 1)
-    d, stride, column = base + size * last[OUT], last[LD], 1
-    if plan[OUTPUT_KIND] == TRANSPOSED:
-        stride, column = 1, full(m)
-    out, spare = base + size * plan[DELTA_1], base + size * plan[DELTA_2]
+    share = me if plan[PARTS] == 1 else 0
     for l in range(L - 1, -1, -1):
         layer, below = layer_at(plan, l), layer_at(plan, max(l - 1, 0))
         if layer[KIND] == DENSE:
             if l > 0:
-                dense_back(like, plan, layer, below, base, m, d, stride, column, out, me)
-                wait_for_all(plan)
-            update(like, plan, layer, facts, numbers, partials, measured, base, m, d, stride, column, me)
-            if l > 0:
-                wait_for_all(plan)  # the next layer but one writes where this one reads
-                d, stride, column = out, layer[LD_IN], 1
-                out, spare = spare, out
+                dense_back(like, plan, layer, below, l == L - 1, base, low, high, m, share)
+        elif share == 0:
+            start, n = layer[THETA], layer[SIZE]
+            g = plan[SCRATCH_AT] + size * (start if plan[CLIP] != 0 else 0)
+            other_back(like, plan, layer, below, l > 0, base, m, g)
+            if n > 0:
+                finish_block(like, plan, facts, numbers, partials, measured, start, 0, n, g, layer[FIRST_BLOCK])
+        wait_for_pieces(plan)
+
+
+@inner
+def there_and_back(like, plan, facts, numbers, partials, measured, start, m, me):
+    """A batch of m through the network and back, each thread with its parts; return the sum of the costs."""
+    parts = plan[PARTS]
+    first, step = (0, 1) if parts == 1 else (me, plan[TEAM])
+    for part in range(first, parts, step):
+        low, high = min(m, full(m * part // parts)), min(m, full(m * (part + 1) // parts))
+        if high > low:
+            cost = forward_and_loss(like, plan, facts, start, low, high, m, me)
+            if parts > 1 or me == 0:
+                facts[COST + part] = cost
+            wait_for_pieces(plan)
+            if np.isfinite(facts[COST + part]):  # layers without products take a step on the way back
+                back(like, plan, facts, numbers, partials, measured, low, high, m, me)
         else:
-            if me == 0:
-                start, n = layer[THETA], layer[SIZE]
-                g = plan[SCRATCH_AT] + size * (start if plan[CLIP] != 0 else 0)
-                other_back(like, plan, layer, below, l > 0, base, m, d, g)
-                if n > 0:
-                    finish_block(like, plan, facts, numbers, partials, measured, start, 0, n, g, layer[FIRST_BLOCK])
-            wait_for_all(plan)
+            facts[COST + part] = 0.0
+    wait_for_all(plan)
+    cost = 0.0
+    for part in range(parts):
+        cost += facts[COST + part]
+    return cost
+
+
+@inner
+def update_all(like, plan, facts, numbers, partials, measured, m, me):
+    """The step of all weights and biases."""
+    L = plan[LAYERS]
+    for l in range(L - 1, -1, -1):
+        layer = layer_at(plan, l)
+        if layer[KIND] == DENSE:
+            update(like, plan, layer, l == L - 1, facts, numbers, partials, measured, plan[MEMORY_AT], m, me)
 
 
 @inner
@@ -307,15 +329,14 @@ def run(like, plan_at, me):
             if me == 0:
                 shuffle(pointer(0, plan[ORDER_AT]), plan[ROWS_OF_DATA], plan[NEXT_UINT32], plan[ORDER_STATE])
             wait_for_all(plan)
-        cost = forward_and_loss(like, plan, facts, start, m, me)
-        if me == 0 and not np.isfinite(cost):
-            place[END] = BAD_LOSS
-            facts[LOSS] = cost
-        wait_for_all(plan)
-        if place[END] != 0:
-            return
         numbers = plan[NUMBERS_AT] + size * (place[UPDATES] - plan[BEFORE]) * plan[NUMBERS_STRIDE]
-        back_and_update(like, plan, facts, numbers, partials, measured, m, me)
+        cost = there_and_back(like, plan, facts, numbers, partials, measured, start, m, me)
+        if not np.isfinite(cost):
+            if me == 0:
+                place[END] = BAD_LOSS
+                facts[LOSS] = cost
+            return
+        update_all(like, plan, facts, numbers, partials, measured, m, me)
         wait_for_all(plan)
         if plan[CLIP] != 0:
             clipped_step(like, plan, facts, numbers, partials, me)

@@ -137,29 +137,29 @@ def output(number: Any, dtype: type, f: str, df: str, value: str, slope: str) ->
 
 @kernel
 def cross_entropy(number: Any, dtype: type, exp: str, log: str, larger: str) -> Any:
-    """(z, y, work, weights, m, k, ld, smoothing, share) -> sum of the costs; z <- share (a - y).
+    """(z, y, work, weights, m, n, k, ld, smoothing, share) -> sum of the costs; z <- share (a - y).
 
         cost of a sample = sum_j y_j (ln sum_i exp z_i) - sum_j y_j z_j
 
-    z and y are (k, ld): the samples lie side by side, m of them and some places more, to fill whole vectors. `work` has
-    4 ld places; `weights` are those of the samples.
+    z and y are (k, n) in rows of ld: the samples lie side by side, m of them and some places more, to fill whole
+    vectors. `work` has 4 n places; `weights` are those of the samples.
     """
     p = types.CPointer(number)
     zero, one = dtype(0), dtype(1)
 
-    def run(z, y, work, weights, m, k, ld, smoothing, share):
+    def run(z, y, work, weights, m, n, k, ld, smoothing, share):
         keep, spread = one - smoothing, smoothing / dtype(k)
-        top, total, mass, dot = 0, ld, 2 * ld, 3 * ld
-        for i in range(ld):
+        top, total, mass, dot = 0, n, 2 * n, 3 * n
+        for i in range(n):
             work[top + i] = z[i]
             work[total + i] = zero
             work[mass + i] = zero
             work[dot + i] = zero
         for j in range(1, k):
-            for i in range(ld):
+            for i in range(n):
                 work[top + i] = apply(larger, work[top + i], z[j * ld + i])
         for j in range(k):
-            for i in range(ld):
+            for i in range(n):
                 target = keep * y[j * ld + i] + spread
                 y[j * ld + i] = target
                 above = z[j * ld + i] - work[top + i]
@@ -169,16 +169,16 @@ def cross_entropy(number: Any, dtype: type, exp: str, log: str, larger: str) -> 
                 z[j * ld + i] = above
                 work[total + i] += above
         cost = zero
-        for i in range(ld):
+        for i in range(n):
             part = weights[i] * (work[mass + i] * apply(log, work[total + i]) - work[dot + i])
             cost += select(i < m, part, zero)
             work[total + i] = one / work[total + i]
         for j in range(k):
-            for i in range(ld):
+            for i in range(n):
                 z[j * ld + i] = share * weights[i] * (z[j * ld + i] * work[total + i] - y[j * ld + i])
         return cost
 
-    return number(p, p, p, p, int64, int64, int64, number, number), run
+    return number(p, p, p, p, int64, int64, int64, int64, number, number), run
 
 
 @kernel

@@ -225,5 +225,5 @@ def wait(sync: int, team: int, sched_yield: int) -> None:
             call(np.int32(0), sched_yield, ())
 
 
-PATIENCE = 20_000
-"""Looks at a barrier before the core is offered to others (about 0.1 ms)."""
+PATIENCE = 2_000
+"""Looks at a barrier before the core is offered to others (about 10 us)."""

@@ -3,12 +3,13 @@
 Work memory is one vector. For the largest batch of m rows it holds, layer by layer, a[l] (m, units + 1), whose last
 column is 1, so that [A 1] [W; b] = A W + b is one product and [A 1]^T dZ gives both gradients (W and b lie one after
 the other in theta); z[l] of the same shape where the layer has an activation, overwritten by f'(z); what the layer
-keeps for the way back; and two places for dL/da.
+keeps for the way back; and delta[l] of the same shape. The last delta stands where z was.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -29,6 +30,8 @@ VECTOR = 8
 """Places; where the samples of a batch lie side by side, their number is made a multiple of it."""
 PIECE = 1 << 22
 """Multiplications; a product of twice as many is cut in two, for two threads."""
+PART = 1 << 18
+"""Multiplications of a batch on its way forward; one of twice as many goes through dense layers in two parts."""
 UPDATE_PIECE = 1 << 18
 """Weights; a gradient is computed and applied in blocks of about so many, which stay near the processor. (With a
 quarter of it, every block packs delta anew for BLAS: 1024-1024 weights took 5.2 ms instead of 3.8.)"""
@@ -42,14 +45,16 @@ class Program:
     options: Array
     """(L, 2): Dropout's rate; the momentum and eps of BatchNorm; 0 and the eps of LayerNorm."""
     memory: int
-    deltas: tuple[int, int]
+    spare: int
     targets: int
     weights: int
     row_work: int
     blocks: int
     largest_block: int
+    parts: int
+    """Parts of a batch that go through the network on their own."""
     pieces: int
-    """The most pieces that a product is cut into."""
+    """The most pieces that anything is cut into."""
 
 
 @dataclass
@@ -75,6 +80,7 @@ def write(net: Network, m: int) -> Program:
     options = np.array([_options(layer) for layer in net.layers])
     memory = _Memory()
     m = -(-m // VECTOR) * VECTOR
+    parts = _parts(net, m)
     a_in, theta, stats, blocks, largest = memory.take(m * (net.n_inputs + 1)), 0, 0, 0, 1
     for l, layer in enumerate(net.layers):
         row, n_in, n_out = table[l], net.sizes[l], net.sizes[l + 1]
@@ -91,10 +97,12 @@ def write(net: Network, m: int) -> Program:
         row[[t.PIECES, t.BACK_PIECES, t.BLOCK]] = 1
         if isinstance(layer, Dense):
             rows = n_in + layer.bias
-            row[[t.ROWS, t.BLOCK]] = rows, _block(m, rows, n_out)
-            if layer.function.elementwise:
+            row[[t.ROWS, t.BLOCK]] = rows, _block(m, rows, n_out, parts)
+            if parts == 1 and layer.function.elementwise:
                 row[t.PIECES] = _pieces(m * rows * n_out, n_out)
-            if l > 0 and net.layers[l - 1].function.elementwise:  # a row-wise function waits for whole rows
+            if (
+                parts == 1 and l > 0 and net.layers[l - 1].function.elementwise
+            ):  # a row-wise function waits for whole rows
                 row[t.BACK_PIECES] = _pieces(m * rows * n_out, n_in)
         else:
             row[[t.SCALE, t.MEAN]] = memory.take(max(m, n_out)), memory.take(n_out)
@@ -102,11 +110,18 @@ def write(net: Network, m: int) -> Program:
         blocks += -(-max(int(row[t.ROWS]), 1) // int(row[t.BLOCK]))
         largest = max(largest, int(row[t.BLOCK]) * n_out, 2 * n_in)
         theta, stats, a_in = theta + size, stats + _stats(layer, n_in), int(row[t.A])
-    widest = max(net.sizes) + 1
-    deltas = memory.take(m * widest), memory.take(m * widest)
+    _place_deltas(table, memory, m)
+    spare = memory.take(m * (net.n_outputs + 1))
     targets, weights, row_work = memory.take(m * net.n_outputs), memory.take(m), memory.take(4 * m)
-    pieces = int(table[:, [t.PIECES, t.BACK_PIECES]].max())
-    return Program(table, options, memory.size, deltas, targets, weights, row_work, blocks, largest, pieces)
+    pieces = max(parts, int(table[:, [t.PIECES, t.BACK_PIECES]].max()))
+    return Program(table, options, memory.size, spare, targets, weights, row_work, blocks, largest, parts, pieces)
+
+
+def _place_deltas(table: Array, memory: _Memory, m: int) -> None:
+    """The last delta takes the place of z; a layer without products turns the delta above it into its own, in place."""
+    table[-1, t.DELTA] = table[-1, t.OUT]
+    for row, above in zip(table[-2::-1], table[:0:-1], strict=True):
+        row[t.DELTA] = memory.take(m * int(row[t.LD])) if above[t.KIND] == t.DENSE else above[t.DELTA]
 
 
 def _size(layer: Layer, n_in: int) -> int:
@@ -125,11 +140,21 @@ def _options(layer: Any) -> tuple[float, float]:
     return 0.0, layer.eps if isinstance(layer, LayerNorm) else 0.0
 
 
+def _parts(net: Network, m: int) -> int:
+    """Two where the batch is large enough for two threads, and no layer looks at all of its rows."""
+    work = m * sum((n_in + 1) * n_out for n_in, n_out in pairwise(net.sizes))
+    return 2 if work >= 2 * PART and all(isinstance(layer, Dense) for layer in net.layers) else 1
+
+
 def _pieces(multiplications: int, columns: int) -> int:
     return 2 if multiplications >= 2 * PIECE and columns >= 128 else 1
 
 
-def _block(m: int, rows: int, columns: int) -> int:
-    """Rows of a block: all, where the gradient is small; else blocks of equal size, two at least for two threads."""
-    count = max(_pieces(m * rows * columns, rows), round(rows * columns / UPDATE_PIECE))
-    return -(-rows // count)
+def _block(m: int, rows: int, columns: int, parts: int) -> int:
+    """Rows of a block: all, where the gradient is small; else blocks of equal size, as many for each thread."""
+    count = round(rows * columns / UPDATE_PIECE)
+    if parts == 1:
+        count = max(_pieces(m * rows * columns, rows), count)
+    elif rows >= 2 * VECTOR:
+        count = max(2, count + count % 2)
+    return -(-rows // max(1, count))

@@ -18,7 +18,8 @@ from __future__ import annotations
     OUT,  # where the product goes: Z, or A for the identity and for the last layer
     Z,  # f'(z); the mask of Dropout; X of BatchNorm and LayerNorm
     A,
-    LD,  # places a row of Z and A
+    DELTA,  # dL/dz of a dense layer, dL/da of others
+    LD,  # places a row of Z, A and DELTA
     ACTIVATE,  # address of a kernel; 0: identity
     PULL,  # address of a kernel, where f' is no element-wise factor
     FORWARD,  # of the layers without products
@@ -31,7 +32,7 @@ from __future__ import annotations
     BLOCK,  # rows of [W; b] in a block of the update
     FIRST_BLOCK,  # number of the layer's first block among all
     LAYER_COLUMNS,
-) = range(24)
+) = range(25)
 
 DENSE, DROPOUT, BATCH_NORM, LAYER_NORM = range(4)
 """Kinds of layers."""
@@ -94,8 +95,8 @@ DENSE, DROPOUT, BATCH_NORM, LAYER_NORM = range(4)
     PENALISE,
     SQUARES,
     FOLLOW,
-    DELTA_1,  # places in memory for dL/da
-    DELTA_2,
+    PARTS,  # parts of a batch that go through the network on their own
+    SPARE,  # a place in memory for the outputs of a softmax
     TARGETS,
     WEIGHTS,
     ROW_WORK,
@@ -125,4 +126,17 @@ GOING_ON, BAD_LOSS, BLOWN_UP, BAD_THETA = range(4)
 """Why a call ended early."""
 
 # ---- float64 numbers of the loop -------------------------------------------------------------------------------------
-L1, L2, CLIP_NORM, SMOOTHING, FACTOR, KEEP, BLOW_UP, TOTAL, FIRST_LOSS, LOSS, FACT_LENGTH = range(11)
+(
+    L1,
+    L2,
+    CLIP_NORM,
+    SMOOTHING,
+    FACTOR,
+    KEEP,
+    BLOW_UP,
+    TOTAL,
+    FIRST_LOSS,
+    LOSS,
+    COST,  # of each part of a batch
+    FACT_LENGTH,
+) = (*range(11), 12)

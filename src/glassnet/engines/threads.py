@@ -14,12 +14,14 @@ from functools import cache
 from typing import Any
 
 __all__ = [
-    "allowed", "cores", "in_child", "limited_blas", "mkl_is_in_use", "run_team", "share", "single_threaded_blas",
+    "a_run", "allowed", "cores", "in_child", "limited_blas", "mkl_is_in_use", "run_team", "share",
+    "single_threaded_blas",
 ]  # fmt: skip
 
 _lock = threading.Lock()
 _held: list[Any] = []
 _users = 0
+_runs = 0
 _ceiling = 1
 """What `allowed` was before BLAS was limited."""
 
@@ -47,7 +49,21 @@ def _allowed_now() -> int:
 def share() -> int:
     """Return the threads that each run of this moment may use, where all are to be no more than `allowed`."""
     with _lock:
-        return max(1, _ceiling // max(1, _users))
+        return max(1, _ceiling // max(1, _runs))
+
+
+@contextmanager
+def a_run() -> Iterator[None]:
+    """Count as a run that shares the cores, and let BLAS use one thread meanwhile."""
+    global _runs
+    with single_threaded_blas():
+        with _lock:
+            _runs += 1
+        try:
+            yield
+        finally:
+            with _lock:
+                _runs = max(0, _runs - 1)  # 0 already where a process was forked meanwhile
 
 
 @cache
@@ -107,8 +123,8 @@ def in_child() -> None:
     BLAS keeps to one thread, if they had limited it, until the first run of this process ends: to set its threads here,
     while the process is being forked, can wait for ever.
     """
-    global _users
-    _users = 0
+    global _users, _runs
+    _users = _runs = 0
     _lock.release()
 
 
