@@ -107,8 +107,8 @@ def test_runs_alongside_share_what_it_costs_to_begin(n: int) -> None:
 
 @pytest.mark.usefixtures("unloaded")
 def test_a_population_is_compiled_where_one_run_would_not_be() -> None:
-    assert estimate(job(epochs=200)).name == "numpy"
-    assert estimate(job(epochs=200, alongside=100)).name == "numba"
+    assert estimate(job(epochs=20)).name == "numpy"
+    assert estimate(job(epochs=20, alongside=100)).name == "numba"
 
 
 # ---- the steps ----------------------------------------------------------------------------------------------------
