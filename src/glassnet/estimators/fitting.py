@@ -323,18 +323,20 @@ def keep(model: Any, plan: Mapping[str, Any], run: Run) -> None:
     run = replace(run, history=with_columns(run.history, plan["callbacks"][0].scores))
     model.theta_, model.state_ = run.theta, run.state
     model.status_, model.stop_reason_, model.history_ = run.status, run.reason, run.history
-    rows = [row for row in run.history if row["epoch"] > 0]
+    trained = np.asarray(run.history["epoch"]) > 0  # a solver's start is a row, too
+    losses = run.history["loss"][trained].tolist()
     broken = [float("nan")] if run.status == "diverged" else []  # the epoch that broke off has no loss and no score
-    model.n_iter_ = len(rows) + len(broken)
+    model.n_iter_ = len(losses) + len(broken)
     model.t_ += model.n_iter_ * len(plan["X"])
     model.loss_ = run.loss
     keep_posterior(model, plan, run)
     if "optimizer" in plan:
         _remember(model, plan, run)
-    model.loss_curve_ += [row["loss"] for row in rows] + broken
+    model.loss_curve_ += losses + broken
     if model.early_stopping and model.validation_scores_ is not None:
         sign = -1.0 if model.scoring == "loss" else 1.0  # a score: the larger, the better
-        model.validation_scores_ += [sign * row[_score_name(model)] for row in rows] + broken
+        scores = run.history[_score_name(model)][trained] if losses else np.empty(0)
+        model.validation_scores_ += [*(sign * scores).tolist(), *broken]
         model.best_validation_score_ = max(filter(isfinite, model.validation_scores_), default=None)
         model.best_loss_ = None
     else:
