@@ -36,6 +36,7 @@ HOUSE = [
         "engines/stack_kernels",
         "engines/stack",
         "engines/pace",
+        "engines/addresses",
         "engines/compiled",
         "engines/automatic",
         "engines/__init__",

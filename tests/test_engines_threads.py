@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import glassnet as gn
 from engine_runs import BOUNDS, Case, agree, case, check, compiled, same
 from glassnet import SGD, BatchNorm, ClipNorm, Dense, Dropout, LayerNorm
-from glassnet.engines.threads import cores, run_team, single_threaded_blas
+from glassnet.engines.threads import cores, cores_for, run_team, single_threaded_blas
 
 THREADS = [1, 2, 3, 4, None]
 
@@ -68,6 +69,16 @@ def test_several_threads_may_ask_for_one_thread_at_once() -> None:
     before = blas_threads()
     run_team(ask, 4)
     assert seen == [True] * 80
+    assert blas_threads() == before
+
+
+def test_middling_products_are_for_one_core() -> None:
+    before = blas_threads()
+    for work in (1, 1 << 18, (1 << 25) + 1):
+        with cores_for(work):
+            assert blas_threads() == before
+    with cores_for(1 << 20):
+        assert set(blas_threads()) == {1}
     assert blas_threads() == before
 
 
@@ -152,3 +163,14 @@ def test_runs_in_threads_of_your_own_are_those_of_one_after_the_other() -> None:
 
     run_team(fit, len(cases))
     assert all(same(one, other) for one, other in zip(alone, together, strict=True))
+
+
+def test_helpers_keep_off_the_core_of_the_one_that_calls() -> None:
+    if not hasattr(os, "sched_getaffinity"):
+        pytest.skip("the system does not say which cores a thread may use")
+    mine, theirs = os.sched_getaffinity(0), {}
+    run_team(lambda me: theirs.__setitem__(me, os.sched_getaffinity(0)), 3)
+    assert theirs[0] == mine == os.sched_getaffinity(0), "the caller's own are left alone"
+    for me in (1, 2):
+        assert theirs[me] <= mine
+        assert len(theirs[me]) == max(1, len(mine) - 1)

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import glassnet as gn
+from glassnet.callbacks import Request, Watcher
 from glassnet.errors import GlassnetError
 from glassnet.sampling import SAMPLINGS, Batches, drawing
 
@@ -78,3 +80,40 @@ def test_rows_that_are_not_there_are_refused(rows: list[float], message: str) ->
         batches.drawn(np.random.default_rng(0))
     with pytest.raises(GlassnetError, match=message):
         next(batches.epoch(np.random.default_rng(0)))
+
+
+class Seventh:
+    """Ends a run after its seventh epoch."""
+
+    def start(self) -> Watcher:
+        return Watcher(lambda record: Request("stopped", "enough") if record.epoch == 7 else None)
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_the_compiled_engine_draws_as_many_orders_as_it_runs_epochs(watched: bool) -> None:
+    """Ahead where nobody looks between the epochs, else one by one: a run that ends early draws no more than it uses."""
+    drawn: list[int] = []
+
+    def backwards(m: int, batch_size: int, rng: np.random.Generator) -> np.ndarray:
+        drawn.append(len(drawn))
+        return np.roll(np.arange(m)[::-1], len(drawn))
+
+    X = np.random.default_rng(0).normal(size=(20, 3))
+    objective = gn.Objective(gn.Network(3, [gn.Dense(1)]), "squared_error")
+    stop = [Seventh()] if watched else []
+    runs = {}
+    for engine in ("numpy", "numba"):
+        drawn.clear()
+        runs[engine] = gn.train(
+            objective,
+            np.ones(4),
+            X,
+            X[:, :1],
+            epochs=30,
+            batch_size=8,
+            sampling=backwards,
+            callbacks=stop,
+            engine=engine,
+        )
+        assert len(drawn) == (7 if watched else 30)
+    np.testing.assert_allclose(runs["numba"].theta, runs["numpy"].theta, rtol=1e-12)

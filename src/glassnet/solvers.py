@@ -36,7 +36,7 @@ __all__ = ["METHODS", "minimize"]
 
 SMALL_PRODUCT = 1 << 27
 """Multiplications; a product of no more is for one core: between the products SciPy's own BLAS works on its vectors,
-and the idle threads of one BLAS hold the cores that the other one needs (200 x 1000 x 100: 33 ms an iteration, or 5)."""
+and the idle threads of one BLAS hold the cores that the other one needs (200 x 1000 x 100: 33 ms, not 5)."""
 
 
 @dataclass(frozen=True)

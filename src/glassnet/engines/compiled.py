@@ -11,7 +11,6 @@ evaluations (`forward`, `backward`, `jacobian`) are the reference engine's.
 
 from __future__ import annotations
 
-import ctypes
 from time import perf_counter
 from typing import Any
 
@@ -22,6 +21,7 @@ from glassnet.activations import get, softmax
 from glassnet.arrays import Array
 from glassnet.engines import kernels, layer_kernels, program, tiles
 from glassnet.engines import tables as t
+from glassnet.engines.addresses import address_of, sched_yield, strided
 from glassnet.engines.blas import gemm_address, large
 from glassnet.engines.contract import Fused, Job, Standing
 from glassnet.engines.epoch import loop
@@ -38,6 +38,8 @@ TINY = 2000
 """Products of at most so many multiplications are plain loops: a call of BLAS costs as much (benchmarks/README.md)."""
 MOST_SLOTS = 3
 """Vectors that a rule may remember."""
+AHEAD = 1 << 16
+"""Rows, at least, whose order is drawn at a time, where it is not drawn by the loop itself."""
 MOST_EPOCHS = 100_000
 """Epochs for whose results memory is taken at a time."""
 IDENTITY = get("identity")
@@ -123,13 +125,19 @@ class FusedLoop:
         self.memory = np.zeros(written.memory, T)
         self.memory[written.weights : written.row_work] = 1
         self.scratch = np.empty(theta.size if clipped else self.team * written.largest_block, T)
-        self.order = np.arange(len(job.X) if job.shuffle else job.rows, dtype=np.int64)
+        self.drawn, self.order = 0, self._unordered()
         self.partials = np.zeros((written.blocks, 2))
         self.sync = np.zeros(16, np.int64)
         self.place = np.zeros(t.PLACE_LENGTH, np.int64)
         self.facts = np.zeros(t.FACT_LENGTH)
         self.plan = np.zeros(t.PLAN_LENGTH, np.int64)
         self.numbers, self.results = np.zeros(1, T), np.zeros((1, 3))
+
+    def _unordered(self) -> Array:
+        """Rows as they lie; as many times as epochs are drawn ahead at most."""
+        job = self.job
+        rows = np.arange(len(job.X) if job.shuffle else job.rows, dtype=np.int64)
+        return rows if job.draw is None else np.tile(rows, max(1, min(job.epochs, AHEAD // job.rows)))
 
     def _plan_numbers(self, written: program.Program, clipped: bool) -> None:
         job, plan = self.job, self.plan
@@ -143,17 +151,18 @@ class FusedLoop:
         plan[[t.CLIP, t.DIRECT]] = clipped, plain
         self._plan_data()
         order, noise = job.order.bit_generator.ctypes, job.noise.bit_generator.ctypes
-        plan[[t.ORDER_STATE, t.NEXT_UINT32]] = order.state_address, _address(order.next_uint32)
-        plan[[t.NOISE_STATE, t.NEXT_DOUBLE]] = noise.state_address, _address(noise.next_double)
-        plan[t.YIELD] = _sched_yield()
+        plan[[t.ORDER_STATE, t.NEXT_UINT32]] = order.state_address, address_of(order.next_uint32)
+        plan[[t.NOISE_STATE, t.NEXT_DOUBLE]] = noise.state_address, address_of(noise.next_double)
+        plan[t.YIELD] = sched_yield()
 
     def _plan_data(self) -> None:
         """How many rows there are, and where; theirs is the memory, which this record keeps alive."""
         job, plan = self.job, self.plan
         plan[[t.M_ROWS, t.ROWS_OF_DATA]] = job.rows, len(job.X)
+        plan[t.ORDER_ROWS] = 0 if job.draw is None else job.rows
         plan[[t.WEIGHTED, t.SHUFFLE]] = job.weights is not None, job.shuffle
-        self.X, plan[[t.X_AT, t.X_ROW, t.X_COLUMN]] = _strided(job.X)
-        self.Y, plan[[t.Y_AT, t.Y_ROW, t.Y_COLUMN]] = _strided(job.Y)
+        self.X, plan[[t.X_AT, t.X_ROW, t.X_COLUMN]] = strided(job.X)
+        self.Y, plan[[t.Y_AT, t.Y_ROW, t.Y_COLUMN]] = strided(job.Y)
         self.weights = np.ones(1, self.dtype) if job.weights is None else job.weights.astype(self.dtype)
 
     def _plan_addresses(self) -> None:
@@ -250,13 +259,21 @@ class FusedLoop:
                 done = int(self.place[t.EPOCHS])
                 if done == epochs or (done > 0 and perf_counter() - begin > SECONDS_A_CALL):
                     break
-                left = (epochs - done) * per_epoch - int(self.place[t.BATCH])
-                if self.job.draw is not None:
-                    left = per_epoch - int(self.place[t.BATCH])
-                    if left == per_epoch:
-                        self.order[:] = self.job.draw()
-                self._call(left, rates, steps)
+                ahead = self._draw(epochs - done)
+                self._call(ahead * per_epoch - int(self.place[t.BATCH]), rates, steps)
         return self.finished()
+
+    def _draw(self, most: int) -> int:
+        """Draw the orders of the next epochs where none is left, at most so many; return how many may be run."""
+        draw, rows = self.job.draw, self.job.rows
+        if draw is None:
+            return most
+        ended = int(self.place[t.FROM]) // rows
+        if ended == self.drawn:
+            self.drawn, self.place[t.FROM], ended = min(most, len(self.order) // rows), 0, 0
+            for epoch in range(self.drawn):
+                self.order[epoch * rows : (epoch + 1) * rows] = draw()
+        return self.drawn - ended
 
     def _call(self, most: int, rates: Any, steps: int) -> None:
         """Run some batches, at most so many."""
@@ -267,16 +284,31 @@ class FusedLoop:
         self._numbers(rates, steps + before, count)
         plan[t.CALLS], plan[t.BEFORE], plan[t.TEAM] = count, before, team
         plan[t.NUMBERS_AT], plan[t.RESULTS_AT] = self.numbers.ctypes.data, self.results.ctypes.data
-        plan_at, one, begin = self.plan.ctypes.data, 1.0, perf_counter()
-        if team == 1:
-            self.run(one, plan_at, 0)
-        else:
-            run_team(lambda me: self.run(one, plan_at, me), team)
-        self.pace.measured(team, self.updates - before, perf_counter() - begin)
+        begin = perf_counter()
+        ready = self._team_of(team)
+        if self.pace.seconds:  # later calls count what it takes to start the threads, too
+            ready = begin
+        self.pace.measured(team, self.updates - before, perf_counter() - ready)
         end = int(self.place[t.END])
         if end != t.GOING_ON:
             kind = {t.BAD_LOSS: "loss", t.BLOWN_UP: "blown up", t.BAD_THETA: "theta"}[end]
             self.trouble = kind, int(self.place[t.BATCH]) + 1, float(self.facts[t.LOSS])
+
+    def _team_of(self, team: int) -> float:
+        """Let so many threads run the loop; return when the first one began."""
+        plan_at, one, ready = self.plan.ctypes.data, 1.0, perf_counter()
+        if team == 1:
+            self.run(one, plan_at, 0)
+            return ready
+
+        def work(me: int) -> None:
+            nonlocal ready
+            if me == 0:
+                ready = perf_counter()
+            self.run(one, plan_at, me)
+
+        run_team(work, team)
+        return ready
 
     def _numbers(self, rates: Any, first: int, count: int) -> None:
         """The rule's numbers for steps first ... first + count - 1, counted from 0; one row where none changes."""
@@ -316,8 +348,11 @@ class FusedLoop:
 
     def last_batch(self) -> Array:
         """Return the rows of the last batch of the epoch."""
-        start = int(self.place[t.BATCH]) * self.batch or (self.job.rows - 1) // self.batch * self.batch
-        return self.order[start : min(start + self.batch, self.job.rows)]
+        rows, start = self.job.rows, int(self.place[t.BATCH]) * self.batch
+        begin = int(self.place[t.FROM])  # of the epoch that goes on, else behind the one that has ended
+        if start == 0:
+            start, begin = (rows - 1) // self.batch * self.batch, max(0, begin - int(self.plan[t.ORDER_ROWS]))
+        return self.order[begin + start : begin + min(start + self.batch, rows)]
 
     def standing(self) -> Standing:
         """Return copies of where the loop stands, at the end of an epoch."""
@@ -344,29 +379,8 @@ class FusedLoop:
         if min(job.batch_size, job.rows) > self.batch or not dtypes:
             return False
         self.job = job
-        self.order = np.arange(len(job.X) if job.shuffle else job.rows, dtype=np.int64)
+        self.drawn, self.order = 0, self._unordered()
         self._plan_data()
         for place, array in ((t.ORDER_AT, self.order), (t.SAMPLE_WEIGHTS_AT, self.weights)):
             self.plan[place] = array.ctypes.data
         return True
-
-
-def _strided(array: Array) -> tuple[Array, tuple[int, int, int]]:
-    """Return the array, its address and its strides in places."""
-    if any(stride % array.itemsize for stride in array.strides):
-        array = np.ascontiguousarray(array)
-    row, column = (stride // array.itemsize for stride in array.strides)
-    return array, (array.ctypes.data, row, column)
-
-
-def _address(function: Any) -> int:
-    """The address of a C function."""
-    return ctypes.cast(function, ctypes.c_void_p).value or 0
-
-
-def _sched_yield() -> int:
-    """The address of the C library's function that offers the core to others; 0 where there is none."""
-    try:
-        return _address(ctypes.CDLL(None).sched_yield)
-    except (AttributeError, OSError, TypeError):
-        return 0

@@ -59,6 +59,7 @@ from glassnet.engines.tables import (
     FIRST_BLOCK,
     FIRST_LOSS,
     FOLLOW,
+    FROM,
     KEEP,
     KIND,
     L1,
@@ -78,6 +79,7 @@ from glassnet.engines.tables import (
     NUMBERS_STRIDE,
     OPTIONS_AT,
     ORDER_AT,
+    ORDER_ROWS,
     ORDER_STATE,
     PARTIALS_AT,
     PARTS,
@@ -138,7 +140,10 @@ def layer_at(plan, l):
 
 @inner
 def forward_and_loss(like, plan, facts, start, low, high, m, me):
-    """Return the sum of the costs of rows low ... high - 1 of a batch of m; their delta stands where z_L was."""
+    """Return the sum of the costs of rows low ... high - 1 of a batch of m; their delta stands where z_L was.
+
+    The batch begins at `start` in the order of rows.
+    """
     base, L = plan[MEMORY_AT], plan[LAYERS]
     last = layer_at(plan, L - 1)
     n = high - low
@@ -289,6 +294,7 @@ def close_epoch(like, plan, place, facts, partials):
         results[2] = penalty(like, plan, facts, theta)
         place[EPOCHS] += 1
         place[ALL_EPOCHS] += 1
+        place[FROM] += plan[ORDER_ROWS]
 
 
 @inner
@@ -330,7 +336,7 @@ def run(like, plan_at, me):
                 shuffle(pointer(0, plan[ORDER_AT]), plan[ROWS_OF_DATA], plan[NEXT_UINT32], plan[ORDER_STATE])
             wait_for_all(plan)
         numbers = plan[NUMBERS_AT] + size * (place[UPDATES] - plan[BEFORE]) * plan[NUMBERS_STRIDE]
-        cost = there_and_back(like, plan, facts, numbers, partials, measured, start, m, me)
+        cost = there_and_back(like, plan, facts, numbers, partials, measured, place[FROM] + start, m, me)
         if not np.isfinite(cost):
             if me == 0:
                 place[END] = BAD_LOSS

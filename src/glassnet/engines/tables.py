@@ -68,7 +68,8 @@ DENSE, DROPOUT, BATCH_NORM, LAYER_NORM = range(4)
     M_ROWS,  # rows that an epoch visits
     ROWS_OF_DATA,
     BATCH_SIZE,
-    ORDER_AT,  # (ROWS_OF_DATA,) int64
+    ORDER_AT,  # (ROWS_OF_DATA,) int64, or as many for each epoch that was drawn ahead
+    ORDER_ROWS,  # from the order of an epoch to the next; 0 where one serves all
     SAMPLE_WEIGHTS_AT,
     X_AT,
     X_ROW,
@@ -105,7 +106,7 @@ DENSE, DROPOUT, BATCH_NORM, LAYER_NORM = range(4)
     CLIP,
     AVERAGED,
     PLAN_LENGTH,
-) = range(66)
+) = range(67)
 
 ELEMENTWISE, TRANSPOSED, ROWWISE = range(3)
 """Kinds of outputs: any element-wise activation; softmax with its cross-entropy; softmax with another loss."""
@@ -119,8 +120,9 @@ ELEMENTWISE, TRANSPOSED, ROWWISE = range(3)
     UPDATES,  # batches run in all
     LATEST,  # which of the two snapshots is the newer one
     SEEN,
+    FROM,  # where in the orders that of this epoch begins
     PLACE_LENGTH,
-) = range(8)
+) = range(9)
 
 GOING_ON, BAD_LOSS, BLOWN_UP, BAD_THETA = range(4)
 """Why a call ended early."""

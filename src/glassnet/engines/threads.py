@@ -6,15 +6,16 @@ n fits at once times n BLAS threads would fight for the cores.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cache
 from typing import Any
 
 __all__ = [
-    "a_run", "allowed", "cores", "in_child", "limited_blas", "mkl_is_in_use", "run_team", "share",
+    "a_run", "allowed", "cores", "cores_for", "in_child", "limited_blas", "mkl_is_in_use", "run_team", "share",
     "single_threaded_blas",
 ]  # fmt: skip
 
@@ -110,6 +111,18 @@ def single_threaded_blas() -> Iterator[None]:
                 _give_back()
 
 
+ALONE, SHARED = 1 << 18, 1 << 25
+"""Multiplications; BLAS takes one thread up to the first by itself, and from the second on more are worth it."""
+
+
+def cores_for(multiplications: int) -> AbstractContextManager[None]:
+    """One thread for a middling product: more would gain it part of a millisecond, and hold the cores for 30 more.
+
+    (So long the threads of OpenBLAS wait for another product, at full speed. A fit that began then took twice as long.)
+    """
+    return single_threaded_blas() if ALONE < multiplications <= SHARED else nullcontext()
+
+
 def _give_back() -> None:
     while _held:
         _take_over()
@@ -147,10 +160,39 @@ def limited_blas(n_threads: int | None) -> Iterator[None]:
 
 
 def run_team(function: Callable[[int], None], team: int) -> None:
-    """Call function(0), ..., function(team - 1) at the same time and wait for all."""
-    helpers = [threading.Thread(target=function, args=(me,), daemon=True) for me in range(1, team)]
+    """Call function(0), ..., function(team - 1) at the same time and wait for all.
+
+    The threads that come to help keep off the core of the one that calls. A scheduler may put a new thread there, where
+    it must wait for a thread that waits for it, and takes milliseconds to see that another core is idle.
+    """
+    elsewhere = _other_cores()
+
+    def help_with(me: int) -> None:
+        if elsewhere:
+            with suppress(OSError):  # not allowed here: the scheduler decides
+                os.sched_setaffinity(0, elsewhere)  # of this thread alone
+        function(me)
+
+    helpers = [threading.Thread(target=help_with, args=(me,), daemon=True) for me in range(1, team)]
     for helper in helpers:
         helper.start()
     function(0)
     for helper in helpers:
         helper.join()
+
+
+def _other_cores() -> set[int]:
+    """The cores of this process but the one that it runs on; none where the system does not say."""
+    here = _current_core()
+    if here is None or not hasattr(os, "sched_getaffinity"):
+        return set()
+    return os.sched_getaffinity(0) - {here()}
+
+
+@cache
+def _current_core() -> Callable[[], int] | None:
+    """The C library's function that says on which core the calling thread runs."""
+    try:
+        return ctypes.CDLL(None).sched_getcpu
+    except (AttributeError, OSError, TypeError):
+        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -16,6 +17,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, colu
 from glassnet import training
 from glassnet.arrays import Array, check_weights
 from glassnet.engines import get_engine
+from glassnet.engines.threads import cores_for
 from glassnet.errors import GlassnetError, fault
 from glassnet.estimators import architecture, fitting, options
 from glassnet.estimators.bridge import Bridge
@@ -228,7 +230,9 @@ class MLP(CallbackSupportMixin, BaseEstimator):
         check_is_fitted(self, "theta_")
         rows = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
         rows = rows.toarray() if hasattr(rows, "toarray") else rows
-        return get_engine(self.engine).forward(self.network_, self.theta_, rows, self.state_, PREDICT)
+        net = self.network_
+        with cores_for(len(rows) * max(n * k for n, k in pairwise(net.sizes))):
+            return get_engine(self.engine).forward(net, self.theta_, rows, self.state_, PREDICT)
 
     def _outputs(self, X: npt.ArrayLike) -> Array:
         return self._trace(X).output

@@ -1,0 +1,33 @@
+"""Where arrays and C functions are, for compiled code that is called with addresses."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+
+from glassnet.arrays import Array
+
+__all__ = ["address_of", "sched_yield", "strided"]
+
+
+def strided(array: Array) -> tuple[Array, tuple[int, int, int]]:
+    """Return the array, its address and its strides in places."""
+    if any(stride % array.itemsize for stride in array.strides):
+        array = np.ascontiguousarray(array)
+    row, column = (stride // array.itemsize for stride in array.strides)
+    return array, (array.ctypes.data, row, column)
+
+
+def address_of(function: Any) -> int:
+    """The address of a C function."""
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
+
+
+def sched_yield() -> int:
+    """The address of the C library's function that offers the core to others; 0 where there is none."""
+    try:
+        return address_of(ctypes.CDLL(None).sched_yield)
+    except (AttributeError, OSError, TypeError):
+        return 0
