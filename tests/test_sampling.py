@@ -91,7 +91,7 @@ class Seventh:
 
 @pytest.mark.parametrize("watched", [False, True])
 def test_the_compiled_engine_draws_as_many_orders_as_it_runs_epochs(watched: bool) -> None:
-    """Ahead where nobody looks between the epochs, else one by one: a run that ends early draws no more than it uses."""
+    """Ahead where nobody looks between the epochs, else one by one: a run that ends early draws no more."""
     drawn: list[int] = []
 
     def backwards(m: int, batch_size: int, rng: np.random.Generator) -> np.ndarray:
