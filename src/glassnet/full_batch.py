@@ -2,22 +2,30 @@
 
 What a block leaves stays in the cache. Blocks are summed in four lanes, and the lanes in order, however many threads
 work on them: the number of cores changes no bit of the result.
+
+Where the engine has a loop of its own (`engine="numba"`, or "auto" where it pays), a block is a batch of that loop,
+under a rule that takes no step.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import pairwise
+from math import inf
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 
 from glassnet.arrays import Array
+from glassnet.engines import Fused, Job, fusing
 from glassnet.engines.threads import allowed
 from glassnet.layers import BatchNorm, Mode
 from glassnet.network import Network
 from glassnet.objective import Objective
+from glassnet.optimizers import Number, Slots
 
 __all__ = ["FullBatch", "blocks_of"]
 
@@ -40,7 +48,8 @@ class FullBatch:
     """The function theta -> J, dJ/dtheta for rows X (m, d), Y (m, k) that `Objective.check` has seen.
 
     It keeps its memory from call to call: `theta` is where the caller writes the point before each call. Used in a
-    `with` block, it works with `n_threads` threads (None: one a core), without it with one.
+    `with` block, it works with `n_threads` threads (None: one a core), without it with one. `evaluations` is how often
+    it will be called, about: the engine "auto" weighs what it costs to begin.
     """
 
     def __init__(
@@ -51,6 +60,7 @@ class FullBatch:
         Y: Array,
         weights: Array | None,
         n_threads: int | None = None,
+        evaluations: int = 1,
     ) -> None:
         net, m = objective.net, len(X)
         blocks = blocks_of(net, m)
@@ -61,6 +71,26 @@ class FullBatch:
         small = m * sum(a * b for a, b in pairwise(net.sizes)) < WORTH
         self.team = 1 if small else min(len(self.lanes), n_threads or allowed())
         self.pool: ThreadPoolExecutor | None = None
+        self.loops = self._loops(evaluations)
+
+    def _loops(self, evaluations: int) -> list[Fused] | None:
+        """A loop of the engine for each lane; None where the engine has none, or it does not pay."""
+        engine, objective = fusing(self.objective.run_on), self.objective
+        if engine is None:
+            return None
+        (X, Y, weights), unused = self.data, np.random.default_rng(0)
+        largest = max(part.stop - part.start for part in self.parts)
+        job = Job(
+            objective.net, objective.loss_record, objective.matched, objective.l1, objective.l2, _Standstill(),
+            X, Y, weights, largest, evaluations, len(X), False, None, unused, unused, None, inf, 1,
+        )  # fmt: skip
+        loops: list[Fused] = []
+        for _ in self.lanes:
+            loop = engine.fuse(job, self.theta, objective.net.init_state(self.theta.dtype), ())
+            if loop is None:
+                return None
+            loops.append(loop)
+        return loops
 
     def __enter__(self) -> Self:
         if self.team > 1:
@@ -86,19 +116,48 @@ class FullBatch:
 
     def _lane(self, lane: int) -> tuple[float, Array]:
         """Return the sums over the blocks of a lane, each with the share of its rows."""
-        X, Y, weights = self.data
         total, sums = 0.0, None
         with np.errstate(over="ignore", invalid="ignore"):  # of a step too long; a thread has settings of its own
             for block in self.lanes[lane]:
                 part = self.parts[block]
-                w = None if weights is None else weights[part]
-                J, grad, trace = self.objective.evaluate(
-                    self.theta, X[part], Y[part], w, None, Mode(training=True), self.work[lane]
-                )
-                share = len(trace.output) / len(X)
+                J, grad = self._block(lane, part)
+                share = (part.stop - part.start) / len(self.data[0])
                 if share == 1:
-                    return float(J), grad
-                total += share * float(J)
+                    return J, grad
+                total += share * J
                 sums = share * grad if sums is None else sums + share * grad
         assert sums is not None
         return total, sums
+
+    def _block(self, lane: int, part: slice) -> tuple[float, Array]:
+        """Return J and its gradient for some of the rows, in the memory of a lane."""
+        if self.loops is not None:
+            return self.loops[lane].loss_and_gradient(part.start, part.stop)
+        X, Y, weights = self.data
+        w = None if weights is None else weights[part]
+        J, grad, _ = self.objective.evaluate(
+            self.theta, X[part], Y[part], w, None, Mode(training=True), self.work[lane]
+        )
+        return float(J), grad
+
+
+@dataclass(frozen=True)
+class _Standstill:
+    """A rule that takes no step, of a length that is limited: so the loop forms the whole gradient first."""
+
+    max_norm: float = inf
+
+    @property
+    def rule(self) -> _Standstill:
+        return self
+
+    def numbers(self, t: Number, rate: Number) -> tuple[Number, ...]:
+        return (0.0,)
+
+    @property
+    def formula(self) -> Callable[[Array, Array, Slots, tuple[Number, ...]], tuple[Array, Slots]]:
+        return _no_step
+
+
+def _no_step(g: Array, theta: Array, slots: Slots, numbers: tuple[Number, ...]) -> tuple[Array, Slots]:
+    return theta - theta, slots

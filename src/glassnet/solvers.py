@@ -235,7 +235,7 @@ class _Watch:
         self.rows: list[dict[str, float]] = []
         self.ending: Request | None = None
         self.place = start.copy()
-        self.evaluate = FullBatch(objective, self.place, *data, n_threads)
+        self.evaluate = FullBatch(objective, self.place, *data, n_threads, evaluations=min(max_iter, max_evaluations))
         self.last: tuple[float, Array] | None = None
         self.best: tuple[float, Array] = (np.inf, start)
         self.keeps_last = False

@@ -310,6 +310,17 @@ class FusedLoop:
         run_team(work, team)
         return ready
 
+    def loss_and_gradient(self, low: int, high: int) -> tuple[float, Array]:
+        """Return J over rows low ... high - 1 and dJ/dtheta (P,), in this loop's memory, at theta as it is now."""
+        plan, place = self.plan, self.place
+        plan[[t.BATCH_SIZE, t.M_ROWS, t.CALLS, t.TEAM]] = high - low, 2 * len(self.job.X), 1, 1  # no epoch ends
+        place[:] = 0
+        place[t.FROM], self.facts[t.TOTAL] = low, 0.0
+        self.run(1.0, plan.ctypes.data, 0)
+        if place[t.END] != t.GOING_ON:
+            return float(self.facts[t.LOSS]), self.scratch
+        return float(self.facts[t.TOTAL]) / (high - low), self.scratch
+
     def _numbers(self, rates: Any, first: int, count: int) -> None:
         """The rule's numbers for steps first ... first + count - 1, counted from 0; one row where none changes."""
         numbers = self.rule.numbers(np.arange(first + 1, first + count + 1), rates(first, count))

@@ -137,6 +137,12 @@ class Fused(Protocol):
     def stand(self, standing: Standing) -> None:
         """Go on from there: called before the first epoch, on a loop made with the standing's theta and slots."""
 
+    def loss_and_gradient(self, low: int, high: int) -> tuple[float, Array]:
+        """Return J over rows low ... high - 1 and dJ/dtheta (P,), in this loop's memory, at theta as it is now.
+
+        For a rule whose gradient is limited, so that all of it is formed; at most `batch_size` rows.
+        """
+
     def feed(self, job: Job) -> bool:
         """Go on with the data of this job, which is the same but for them; False where they need another memory.
 
