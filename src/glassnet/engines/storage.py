@@ -47,6 +47,7 @@ def on_disk(function: Callable[..., Any], compile_: Callable[[Callable[..., Any]
         return compile_(function, False)
 
 
+@cache
 def is_kept() -> bool:
-    """Whether compiled code of this version lies beside the source; what lies elsewhere is not looked for."""
+    """Whether compiled code of this version lay beside the source at the first call; no other place is looked into."""
     return any((Path(__file__).parent / "__pycache__").glob(f"*_{digest()}-*.nbi"))
