@@ -128,6 +128,7 @@ def test_batches_of_dense_layers_are_cut_in_parts_by_their_shape_alone() -> None
     assert program.write(Network(64, dense), 200).parts == 2
     assert program.write(Network(64, dense), 8).parts == 1
     assert program.write(Network(64, mixed), 200).parts == 1
+    assert program.write(Network(3000, dense), 200).parts == 1, "weights that are better read once"
     for size in (64, 1024, 1800):
         written = program.write(Network(size, dense), 200)
         rows, block = (written.layers[0][place] for place in (t.ROWS, t.BLOCK))

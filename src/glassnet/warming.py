@@ -20,6 +20,7 @@ from glassnet.layers import BatchNorm, Dense, Dropout, Layer, LayerNorm
 from glassnet.network import Network
 from glassnet.objective import Objective
 from glassnet.optimizers import SGD, ClipNorm, Rule
+from glassnet.solvers import minimize
 from glassnet.training import train
 
 __all__ = ["compile_all", "warm_up"]
@@ -65,6 +66,9 @@ def compile_all(dtype: str) -> None:
         theta = objective.net.init(0, dtype)
         X = np.linspace(-1, 1, 4 * objective.net.n_inputs, dtype=dtype).reshape(4, -1)
         train(objective, theta, X, _targets(dtype), optimizer=rule, epochs=1, batch_size=4, engine="numba")
+    if dtype == "float64":  # what full-batch solvers evaluate
+        objective = _objective("identity", *PLAIN)
+        minimize(objective, objective.net.init(0), X, _targets(dtype), max_iter=1, engine="numba")
 
 
 def _cases() -> Iterator[tuple[Objective, Rule]]:

@@ -141,9 +141,13 @@ def _options(layer: Any) -> tuple[float, float]:
 
 
 def _parts(net: Network, m: int) -> int:
-    """Two where the batch is large enough for two threads, and no layer looks at all of its rows."""
-    work = m * sum((n_in + 1) * n_out for n_in, n_out in pairwise(net.sizes))
-    return 2 if work >= 2 * PART and all(isinstance(layer, Dense) for layer in net.layers) else 1
+    """Two where the batch is large enough for two threads, and no layer looks at all of its rows.
+
+    But not where a matrix of weights is so large that it would better be read once, for all rows.
+    """
+    weights = [(n_in + 1) * n_out for n_in, n_out in pairwise(net.sizes)]
+    fits = m * sum(weights) >= 2 * PART and max(weights) <= UPDATE_PIECE
+    return 2 if fits and all(isinstance(layer, Dense) for layer in net.layers) else 1
 
 
 def _pieces(multiplications: int, columns: int) -> int:
