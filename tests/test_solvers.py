@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +16,6 @@ from glassnet.activations import Activation
 from glassnet.arrays import Array
 from glassnet.callbacks import Request, Watcher
 from glassnet.errors import GlassnetError
-from glassnet.full_batch import FullBatch, blocks_of
 from glassnet.history import EpochRecord, Run
 from glassnet.solvers import METHODS
 
@@ -376,58 +374,3 @@ def test_hessian_product_equals_pytorch(name: str) -> None:
     value, expected = torch.autograd.functional.hvp(J, torch.tensor(theta), torch.tensor(v))
     assert float(value) == pytest.approx(float(objective.value(theta, X[:20], TARGETS[kind], WEIGHTS)), rel=1e-13)
     assert error(product(v), expected.numpy()) < 1e-12
-
-
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("m", [2, 9, 17000])
-def test_many_rows_are_evaluated_block_by_block(m: int, weighted: bool) -> None:
-    """The witness is the objective on all rows at once."""
-    rng = np.random.default_rng(0)
-    net = gn.Network(3, [gn.Dense(20, "tanh"), gn.Dense(2, "softmax")])
-    objective = gn.Objective(net, "cross_entropy", l1=0.01, l2=0.1)
-    X, Y, theta = rng.normal(size=(m, 3)), np.eye(2)[rng.integers(0, 2, m)], net.init(0)
-    weights = rng.uniform(0.1, 2.0, m) if weighted else None
-    J, grad = FullBatch(objective, theta, *objective.check(X, Y, weights))()
-    whole, slope = objective.value_and_grad(theta, X, Y, weights)
-    np.testing.assert_allclose(J, whole, rtol=1e-12)
-    np.testing.assert_allclose(grad, slope, rtol=1e-9, atol=1e-14)
-
-
-def test_the_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks are summed in lanes, and the lanes in order, whoever works on them; each thread is really used."""
-    rng = np.random.default_rng(0)
-    net = gn.Network(10, [gn.Dense(60, "relu"), gn.Dense(3, "softmax")])
-    objective = gn.Objective(net, "cross_entropy", l2=1e-3)
-    X, Y, theta = rng.normal(size=(9000, 10)), np.eye(3)[rng.integers(0, 3, 9000)], net.init(0)
-    assert blocks_of(net, 9000) > 8
-    runs = [gn.minimize(objective, theta, X, Y, max_iter=5, n_threads=n) for n in (1, 2, 3, 7)]
-    for run in runs[1:]:
-        assert run.theta.tobytes() == runs[0].theta.tobytes()
-        np.testing.assert_array_equal(run.history["loss"], runs[0].history["loss"])
-    seen = set()
-    evaluate = gn.Objective.evaluate
-
-    def watched(self, *arguments):
-        seen.add(threading.current_thread().name)
-        return evaluate(self, *arguments)
-
-    monkeypatch.setattr(gn.Objective, "evaluate", watched)
-    with FullBatch(objective, theta, *objective.check(X, Y, None), n_threads=3) as function:
-        assert function.team == 3
-        function()
-    assert 1 <= len(seen) <= 3
-    assert all(name.startswith("glassnet") for name in seen)
-    assert FullBatch(objective, theta, *objective.check(X[:50], Y[:50], None), n_threads=3).team == 1, "too little work"
-    with pytest.raises(gn.GlassnetError, match="n_threads"):
-        gn.minimize(objective, theta, X, Y, n_threads=0)
-
-
-def test_a_fault_in_a_thread_reaches_the_caller() -> None:
-    rng = np.random.default_rng(0)
-    net = gn.Network(10, [gn.Dense(60, (np.sin, lambda z, a: np.cos(z))), gn.Dense(1)])
-    objective = gn.Objective(net, "squared_error")
-    X, Y = rng.normal(size=(9000, 10)), rng.normal(size=(9000, 1))
-    with FullBatch(objective, net.init(0), *objective.check(X, Y, None), n_threads=2) as function:
-        function.data = (X, Y[:5], None)
-        with pytest.raises(ValueError, match="broadcast"):
-            function()
