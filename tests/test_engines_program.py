@@ -58,7 +58,7 @@ def test_parameters_lie_where_theta_has_them(net: Network, m: int) -> None:
             assert row[t.STATS] <= part.start < part.stop <= row[t.STATS] + 2 * row[t.N_IN]
 
 
-@given(net=nets, m=st.integers(1, 70))
+@given(net=nets, m=st.integers(1, 70) | st.just(9000))
 def test_what_is_kept_of_each_layer_has_room_and_does_not_overlap(net: Network, m: int) -> None:
     """The input, a and delta of each layer and what it keeps besides, for m rows each."""
     written = program.write(net, m)
@@ -67,6 +67,8 @@ def test_what_is_kept_of_each_layer_has_room_and_does_not_overlap(net: Network, 
         taken.append((row[t.A], m * row[t.LD]))
         if row[t.Z] != row[t.A]:
             taken.append((row[t.Z], m * row[t.LD]))
+        if row[t.GRADS]:
+            taken.append((row[t.GRADS], written.parts * row[t.SIZE]))
         if row[t.KIND] == t.LAYER_NORM:
             taken.append((row[t.SCALE], m))
         if row[t.KIND] == t.BATCH_NORM:
@@ -112,6 +114,15 @@ def test_large_updates_are_cut_in_blocks() -> None:
     assert large.blocks > 4
     assert large.largest_block < 2 * program.UPDATE_PIECE
     assert program.write(Network(10, [Dense(10)]), 8).blocks == 1
+
+
+def test_gradients_of_parts_are_added_where_they_are_smaller_than_what_they_come_from() -> None:
+    """The other thread's activations and deltas would have to be fetched from its core."""
+    first, last = program.write(Network(64, [Dense(100), Dense(10)]), 200).layers
+    assert 0 < first[t.GRADS] != last[t.GRADS] > 0
+    first, last = program.write(Network(784, [Dense(256), Dense(10)]), 128).layers
+    assert first[t.GRADS] == 0 < last[t.GRADS]
+    assert program.write(Network(64, [Dense(100), Dense(10)]), 8).layers[0][t.GRADS] == 0, "not in parts"
 
 
 @given(net=nets, m=st.integers(1, 70))

@@ -25,6 +25,7 @@ from glassnet.engines.tables import (
     GATHER_X,
     GATHER_Y,
     GEMM,
+    GRADS,
     KIND,
     L1,
     L2,
@@ -84,7 +85,7 @@ from glassnet.engines.tables import (
 
 __all__ = [
     "dense_back", "dense_forward", "finish_block", "full", "gather", "other_back", "other_forward", "output_loss",
-    "update", "wait_for_all", "wait_for_pieces",
+    "part_gradient", "update", "wait_for_all", "wait_for_pieces",
 ]  # fmt: skip
 
 
@@ -283,6 +284,34 @@ def finish_block(like, plan, facts, numbers, partials, measured, start, n_weight
 
 
 @inner
+def part_gradient(like, plan, layer, is_last, base, low, high, m):
+    """[A 1]^T delta of rows low ... high - 1, for the update to add to that of the other part."""
+    size, rows, n = bytes_of(like), layer[ROWS], layer[N_OUT]
+    stride, column = strides(plan, layer, is_last, m)
+    g = base + size * (layer[GRADS] + (rows * n if low > 0 else 0))
+    gradient_product(
+        like, plan[GEMM], plan[LARGE], plan[TILES], plan[TINY], high - low, n, rows,
+        like, base + size * (layer[A_IN] + low * layer[LD_IN]), layer[LD_IN],
+        base + size * (layer[DELTA] + low * stride), stride, column, to(like, 0), g, n,
+    )  # fmt: skip
+
+
+@inner
+def add_parts(like, n, alpha, first, other, both, beta, target):
+    """target = beta target + alpha (first + other); without `both` there is no other part."""
+    F, O, T, zero = pointer(like, first), pointer(like, other), pointer(like, target), to(like, 0)
+    if beta == 0:
+        for i in range(n):
+            T[i] = zero
+    if both:
+        for i in range(n):
+            T[i] += alpha * (F[i] + O[i])
+    else:
+        for i in range(n):
+            T[i] += alpha * F[i]
+
+
+@inner
 def update(like, plan, layer, is_last, facts, numbers, partials, measured, base, m, me):
     """[W; b] += step for [A 1]^T delta: each thread takes some of the blocks of rows."""
     size, team = bytes_of(like), plan[TEAM]
@@ -298,11 +327,15 @@ def update(like, plan, layer, is_last, facts, numbers, partials, measured, base,
         else:
             alpha, beta = like, to(like, 0)
             g = plan[SCRATCH_AT] + size * (start if plan[CLIP] != 0 else me * plan[LARGEST_BLOCK])
-        a = base + size * (layer[A_IN] + low)
-        gradient_product(
-            like, plan[GEMM], plan[LARGE], plan[TILES], plan[TINY], m, n, high - low,
-            alpha, a, layer[LD_IN], d, stride, column, beta, g, n,
-        )  # fmt: skip
+        if layer[GRADS] != 0:
+            first = base + size * (layer[GRADS] + low * n)
+            both = full(m // 2) < m
+            add_parts(like, (high - low) * n, alpha, first, first + size * rows * n, both, beta, g)
+        else:
+            gradient_product(
+                like, plan[GEMM], plan[LARGE], plan[TILES], plan[TINY], m, n, high - low,
+                alpha, base + size * (layer[A_IN] + low), layer[LD_IN], d, stride, column, beta, g, n,
+            )  # fmt: skip
         if not direct:
             n_weights = (min(high, layer[N_IN]) - low) * n
             finish_block(

@@ -29,6 +29,7 @@ from glassnet.engines.batch import (
     other_back,
     other_forward,
     output_loss,
+    part_gradient,
     update,
     wait_for_all,
     wait_for_pieces,
@@ -60,6 +61,7 @@ from glassnet.engines.tables import (
     FIRST_LOSS,
     FOLLOW,
     FROM,
+    GRADS,
     KEEP,
     KIND,
     L1,
@@ -174,6 +176,8 @@ def back(like, plan, facts, numbers, partials, measured, low, high, m, me):
         if layer[KIND] == DENSE:
             if l > 0:
                 dense_back(like, plan, layer, below, l == L - 1, base, low, high, m, share)
+            if layer[GRADS] != 0:
+                part_gradient(like, plan, layer, l == L - 1, base, low, high, m)
         elif share == 0:
             start, n = layer[THETA], layer[SIZE]
             g = plan[SCRATCH_AT] + size * (start if plan[CLIP] != 0 else 0)

@@ -98,6 +98,8 @@ def write(net: Network, m: int) -> Program:
         if isinstance(layer, Dense):
             rows = n_in + layer.bias
             row[[t.ROWS, t.BLOCK]] = rows, _block(m, rows, n_out, parts)
+            if parts > 1 and 2 * rows * n_out < m * (rows + n_out):  # less to fetch from the other core than A and dZ
+                row[t.GRADS] = memory.take(parts * rows * n_out)
             if parts == 1 and layer.function.elementwise:
                 row[t.PIECES] = _pieces(m * rows * n_out, n_out)
             if (

@@ -30,9 +30,10 @@ from __future__ import annotations
     PIECES,  # of the product forward, over units
     BACK_PIECES,  # of the product back, over inputs
     BLOCK,  # rows of [W; b] in a block of the update
+    GRADS,  # place of the gradients of two parts of a batch, which the update adds; 0: it forms the gradient itself
     FIRST_BLOCK,  # number of the layer's first block among all
     LAYER_COLUMNS,
-) = range(25)
+) = range(26)
 
 DENSE, DROPOUT, BATCH_NORM, LAYER_NORM = range(4)
 """Kinds of layers."""
