@@ -7,7 +7,7 @@
     update      [W; b] += step of the rule for [A 1]^T delta      block by block, while the gradient is near
 
 Every thread of a team runs this same function. In a network of dense layers it takes its part of the batch from the
-gathering to the last delta, and some blocks of the update: two barriers a batch. In others the threads share the
+gathering to the last delta, and some blocks of the update: three barriers a batch. In others the threads share the
 products of each layer, and wait for each other there. What a part, a piece and a block is depends on shapes alone,
 never on the number of threads, so the numbers do not either.
 """
