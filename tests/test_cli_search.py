@@ -189,4 +189,6 @@ def test_the_map_holds_the_best_of_each_cell() -> None:
     cells = np.asarray(ax.images[0].get_array())
     assert cells.shape == (2, 4)
     assert cells[1, 3] == best
+    (frame,) = ax.patches  # around the winner
+    assert frame.get_center().tolist() == [3, 1]
     assert "best over hidden units" in ax.get_title(loc="left")

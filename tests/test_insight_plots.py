@@ -195,6 +195,26 @@ def test_given_axes_are_drawn_in_and_the_style_is_left_behind(statistics: tuple[
     assert dict(mpl.rcParams) == before
 
 
+def test_a_legend_lies_above_axes_that_are_alone_and_inside_small_ones(statistics: tuple[LayerStatistics, ...]) -> None:
+    net = Network(2, [Dense(2)])
+    for draw in (
+        lambda ax: plots.score_curves(history(r2=[1.0] * 5, accuracy=[1.0] * 5), ax),
+        lambda ax: plots.signal_sizes(statistics, ax),
+        lambda ax: plots.network_diagram(net, net.init(0), ax=ax),
+    ):
+        figure = Figure(figsize=(8, 6))
+        alone, small = Figure().add_subplot(), figure.subplots(2, 2)[0, 0]
+        above = []
+        for ax in (alone, small):
+            draw(ax).figure.draw_without_rendering()
+            above.append(bool(ax.get_legend().get_window_extent().y0 >= ax.get_window_extent().y1))
+            inside = ax.get_window_extent()
+        assert above == [True, False]
+        legend = small.get_legend().get_window_extent()
+        assert inside.y0 <= legend.y0 < legend.y1 <= inside.y1
+        assert inside.x0 <= legend.x0 < legend.x1 <= inside.x1
+
+
 def test_pictures_are_text_that_stays_the_same() -> None:
     def svg() -> str:
         return plots.to_svg(plots.learning_curves(history(loss=[5, 4, 3, 2, 1.0])))

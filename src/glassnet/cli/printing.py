@@ -20,7 +20,7 @@ from glassnet.network import Network
 from glassnet.solvers import METHODS
 
 __all__ = [
-    "console", "counted", "print_ending", "print_evaluation", "print_how_it_ended", "print_network_table",
+    "console", "counted", "fits", "print_ending", "print_evaluation", "print_how_it_ended", "print_network_table",
     "print_result", "print_resumed", "print_source", "say",
 ]  # fmt: skip
 
@@ -145,13 +145,13 @@ def print_evaluation(measured: Evaluation) -> None:
         return
     out = console()
     both = _class_table(measured, scores=True, matrix=True)
-    if k <= MOST_COLUMNS and _fits(out, both):
+    if k <= MOST_COLUMNS and fits(out, both):
         out.print(both)
         return
     if k <= MOST_ROWS:
         out.print(_class_table(measured, scores=True, matrix=False))
     matrix = _class_table(measured, scores=False, matrix=True)
-    if k <= MOST_COLUMNS and _fits(out, matrix):
+    if k <= MOST_COLUMNS and fits(out, matrix):
         say()
         out.print(matrix)
     else:
@@ -159,7 +159,8 @@ def print_evaluation(measured: Evaluation) -> None:
         say(f"{k} classes: {what} in the report")
 
 
-def _fits(out: Console, table: Table) -> bool:
+def fits(out: Console, table: Table) -> bool:
+    """Whether a table can be printed without breaking its cells."""
     wanted = out.measure(table, options=out.options.update(max_width=1000)).maximum
     return wanted <= out.width
 

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from glassnet.arrays import Array
 from glassnet.errors import fault
 from glassnet.history import COLUMNS, History
-from glassnet.insight.style import CYCLE, MUTED, Axes, axes_or_new, drawable, house_style
+from glassnet.insight.style import CYCLE, MUTED, Axes, axes_or_new, drawable, house_style, legend_by
 
 __all__ = ["learning_curves", "score_curves", "score_names"]
 
@@ -81,7 +81,7 @@ def score_curves(history: History, ax: Axes | None = None) -> Axes:
         rows = "validation" if held_out else "training"
         ax.set_ylabel(f"{drawable(labels[names[0]])} on {rows} rows" if len(drawn) == 1 else f"score on {rows} rows")
         if len(drawn) > 1:
-            ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=min(len(drawn), 4))
+            legend_by(ax, min(len(drawn), 4))
     return ax
 
 
