@@ -105,6 +105,8 @@ def test_as_floats_keeps_or_widens(value: object, dtype: type) -> None:
     ("call", "message"),
     [
         (lambda: as_floats("X", [["a", "b"]]), "X must be numbers, received dtype <U1. Text and categories: see"),
+        (lambda: as_floats("X", np.eye(2).astype(str)), r"X must be numbers, received dtype <U32.*X\.astype\(float\)"),
+        (lambda: as_floats("X", np.array([b"1"])), "X must be numbers, received dtype"),
         (lambda: as_floats("X", [[0.0], [np.nan]]), r"X must be finite, received NaN or infinity \(first in row 1\)"),
         (lambda: as_floats("X", [[1.0], [-np.inf]]), r"X must be finite.*first in row 1"),
         (lambda: as_matrix("X", np.ones(3), 3), r"X must be \(m, 3\), received \(3,\). One row\? X\[None, :\]"),

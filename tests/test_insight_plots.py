@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -13,7 +14,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from glassnet import BatchNorm, Dense, Dropout, GlassnetError, Network, Objective
-from glassnet.history import History
+from glassnet.history import History, Run
 from glassnet.insight import plots
 from glassnet.insight.summary import LayerStatistics, layer_statistics
 
@@ -61,6 +62,19 @@ def test_scale_follows_the_range(losses: list[float], scale: str) -> None:
     ax = plots.learning_curves(history(loss=losses))
     assert ax.get_yscale() == scale
     plots.to_svg(ax)
+
+
+@pytest.mark.parametrize("draw", [plots.learning_curves, plots.score_curves])
+@pytest.mark.parametrize("given", [[1, 2], 3, {"loss": [1.0]}])
+def test_what_is_no_history_is_refused(draw: Any, given: object) -> None:
+    with pytest.raises(GlassnetError, match=r"history must be a History, or a list of them, received a \w+\. Take run"):
+        draw(given)
+
+
+def test_a_run_is_not_its_history() -> None:
+    run = Run(np.zeros(1), np.zeros(0), history(loss=[1.0] * 5), "completed", "", 0.0)
+    with pytest.raises(GlassnetError, match=r"received a Run\. Take its \.history\."):
+        plots.learning_curves(run)
 
 
 def test_run_without_epochs_is_drawn_as_such() -> None:
