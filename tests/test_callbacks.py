@@ -355,6 +355,20 @@ def test_progress_shows_that_code_is_compiled(monkeypatch: pytest.MonkeyPatch) -
     assert "loss 0.5" in terminal.getvalue()
 
 
+@pytest.mark.parametrize(("columns", "bar"), [(60, False), (90, True)])
+def test_a_narrow_terminal_shows_the_numbers_without_a_bar(
+    columns: int, bar: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
+    for name, value in (("TERM", "xterm"), ("COLUMNS", str(columns))):
+        monkeypatch.setenv(name, value)
+    watcher = Progress(show=("validation_accuracy",)).start()
+    watcher.after_epoch(record(7, 0.2006, **SCORES))
+    watcher.at_end()
+    assert "loss 0.2006  validation accuracy 0.9" in terminal.getvalue()
+    assert ("━" in terminal.getvalue()) == bar
+
+
 class Counting:
     """A callback that counts how often it is started and ended: a bar on a terminal that is not ended stays there."""
 

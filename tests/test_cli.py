@@ -14,12 +14,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
 import cli_runs
 import glassnet
+import glassnet as gn
 from cli_runs import Run, table
 from glassnet import persistence
 from glassnet.cli.measuring import Evaluation
+from glassnet.cli.printing import print_network_table
 from glassnet.cli.records import FitConfig
 from glassnet.cli.run_folder import command_line
 from glassnet.datasets import DATASETS
@@ -253,6 +256,29 @@ def test_the_command_alone_shows_its_help_and_fails(run: Run) -> None:
 
 def test_version(run: Run) -> None:
     assert run("--version") == (0, f"glassnet {glassnet.__version__}\n", "")
+
+
+# ---- narrow terminals ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("width", "heads"),
+    [
+        (100, ["layer", "activation", "weights", "parameters", "FLOP a sample"]),
+        (60, ["layer", "activation", "weights", "parameters"]),
+        (40, ["layer", "activation", "parameters"]),
+    ],
+)
+def test_the_network_table_leaves_out_what_a_terminal_cannot_hold(
+    width: int, heads: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("glassnet.cli.printing.console", lambda: Console(width=width, no_color=True))
+    print_network_table(gn.Network(64, [gn.Dense(100, "relu"), gn.Dense(10, "softmax")]))
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert lines[0].split() == " ".join(heads).split()
+    assert [line.split()[:3] for line in lines[1:3]] == [["1", "Dense", "100"], ["2", "Dense", "10"]]
+    assert len(lines) == 4
+    assert "7,510" in lines[3]
 
 
 # ---- Ctrl-C --------------------------------------------------------------------------------------------------------

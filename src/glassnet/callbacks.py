@@ -352,6 +352,10 @@ class Checkpoint:
         return Watcher(after_epoch, patience=patience, keep=keep, folder=folder, resume=self.resume)
 
 
+NARROW = 72
+"""A terminal of fewer columns has room for the numbers alone, not for a bar beside them."""
+
+
 @dataclass(frozen=True)
 class Progress:
     """Show epoch, loss, validation score and time left: a live line on a terminal, about ten plain lines elsewhere."""
@@ -389,10 +393,11 @@ class Progress:
                 waits = task.total is None and is_compiling()
                 return Text("compiling, before the first epoch") if waits else super().render(task)
 
-        bar = Progress(
-            TextColumn("epoch"), MofNCompleteColumn(), BarColumn(bar_width=24), State("{task.description}"),
-            TimeRemainingColumn(), console=Console(stderr=True), refresh_per_second=8,
-        )  # fmt: skip
+        console = Console(stderr=True)
+        parts = [TextColumn("epoch"), MofNCompleteColumn(), BarColumn(bar_width=24), State("{task.description}")]
+        if console.width < NARROW:
+            del parts[2]
+        bar = Progress(*parts, TimeRemainingColumn(), console=console, refresh_per_second=8)
         task = bar.add_task("", total=None)
         bar.start()
 

@@ -101,21 +101,31 @@ def _target_range(source: Source) -> str:
 
 
 def print_network_table(net: Network) -> None:
-    """Print the network: layer, shape, parameters, FLOP a sample."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("layer", "activation", "weights"):
-        table.add_column(name)
-    for name in ("parameters", "FLOP a sample"):
-        table.add_column(name, justify="right")
+    """Print the network: layer, shape, parameters, FLOP a sample; on a narrow terminal as much as it can hold."""
+    out = console()
+    tables = [_network_table(net, left_out) for left_out in ((), ("FLOP a sample",), ("FLOP a sample", "weights"))]
+    say()
+    out.print(next((table for table in tables if fits(out, table)), tables[-1]))
+    say()
+
+
+def _network_table(net: Network, left_out: tuple[str, ...]) -> Table:
+    """Return a row for each layer, and their sums, without some of the columns."""
     rows = layer_table(net)
-    for row in rows:
-        table.add_row(
-            f"{row.number} {row.kind} {row.units}", row.activation, row.weights, f"{row.parameters:,}", f"{row.flop:,}"
-        )
-    table.add_row("in all", "", "", f"{sum(row.parameters for row in rows):,}", f"{sum(row.flop for row in rows):,}")
-    say()
-    console().print(table)
-    say()
+    columns = {
+        "layer": [*(f"{row.number} {row.kind} {row.units}" for row in rows), "in all"],
+        "activation": [*(row.activation for row in rows), ""],
+        "weights": [*(row.weights for row in rows), ""],
+        "parameters": [f"{n:,}" for n in (*(row.parameters for row in rows), sum(row.parameters for row in rows))],
+        "FLOP a sample": [f"{n:,}" for n in (*(row.flop for row in rows), sum(row.flop for row in rows))],
+    }
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    kept = {name: cells for name, cells in columns.items() if name not in left_out}
+    for name in kept:
+        table.add_column(name, justify="right" if name in ("parameters", "FLOP a sample") else "left")
+    for cells in zip(*kept.values(), strict=True):
+        table.add_row(*cells)
+    return table
 
 
 def print_result(fitted: Fitted, measured: Evaluation) -> None:
