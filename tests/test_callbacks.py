@@ -340,6 +340,69 @@ def test_progress_is_a_live_line_on_a_terminal(monkeypatch: pytest.MonkeyPatch) 
     assert terminal.getvalue().rstrip("\n").endswith("\x1b[?25h"), "the cursor must come back"
 
 
+def test_progress_shows_that_code_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the first epoch alone: what is compiled later takes no time to speak of."""
+    monkeypatch.setattr("glassnet.callbacks.is_compiling", lambda: True)
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
+    for name, value in (("TERM", "xterm"), ("COLUMNS", "200")):
+        monkeypatch.setenv(name, value)
+    watcher = Progress().start()
+    assert "compiling, before the first epoch" in terminal.getvalue()
+    terminal.truncate(0)
+    watcher.after_epoch(record(1, 0.5))
+    watcher.at_end()
+    assert "compiling" not in terminal.getvalue()
+    assert "loss 0.5" in terminal.getvalue()
+
+
+@pytest.mark.parametrize(("columns", "bar"), [(60, False), (90, True)])
+def test_a_narrow_terminal_shows_the_numbers_without_a_bar(
+    columns: int, bar: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
+    for name, value in (("TERM", "xterm"), ("COLUMNS", str(columns))):
+        monkeypatch.setenv(name, value)
+    watcher = Progress(show=("validation_accuracy",)).start()
+    watcher.after_epoch(record(7, 0.2006, **SCORES))
+    watcher.at_end()
+    assert "loss 0.2006  validation accuracy 0.9" in terminal.getvalue()
+    assert ("━" in terminal.getvalue()) == bar
+
+
+class Counting:
+    """A callback that counts how often it is started and ended: a bar on a terminal that is not ended stays there."""
+
+    def __init__(self) -> None:
+        self.started, self.ended = 0, 0
+
+    def start(self) -> Watcher:
+        self.started += 1
+        return Watcher(lambda record: None, self.end)
+
+    def end(self) -> None:
+        self.ended += 1
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_an_estimator_starts_a_callback_once_and_ends_it(solver: str) -> None:
+    one = Counting()
+    gn.MLPRegressor(solver=solver, max_iter=50, tol=1e9, callbacks=[one]).fit(X, Y.ravel())
+    assert (one.started, one.ended) == (1, 1)
+
+
+def test_an_interrupt_before_the_first_epoch_ends_a_callback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While code is compiled, say."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("glassnet.training.begin", interrupt)
+    one = Counting()
+    with pytest.raises(KeyboardInterrupt):
+        fit(callbacks=[one])
+    assert (one.started, one.ended) == (1, 1)
+
+
 # ---- functions, several callbacks, wrong things -------------------------------------------------------------------
 
 

@@ -14,15 +14,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
 import cli_runs
 import glassnet
+import glassnet as gn
 from cli_runs import Run, table
 from glassnet import persistence
 from glassnet.cli.measuring import Evaluation
+from glassnet.cli.printing import print_network_table
 from glassnet.cli.records import FitConfig
 from glassnet.cli.run_folder import command_line
 from glassnet.datasets import DATASETS
+from glassnet.engines.storage import MAKING
 from glassnet.estimators.options import SOLVERS
 
 FILES = ["config.json", "history.csv", "metrics.json", "model.skops", "network.safetensors", "report.html"]
@@ -254,6 +258,29 @@ def test_version(run: Run) -> None:
     assert run("--version") == (0, f"glassnet {glassnet.__version__}\n", "")
 
 
+# ---- narrow terminals ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("width", "heads"),
+    [
+        (100, ["layer", "activation", "weights", "parameters", "FLOP a sample"]),
+        (60, ["layer", "activation", "weights", "parameters"]),
+        (40, ["layer", "activation", "parameters"]),
+    ],
+)
+def test_the_network_table_leaves_out_what_a_terminal_cannot_hold(
+    width: int, heads: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("glassnet.cli.printing.console", lambda: Console(width=width, no_color=True))
+    print_network_table(gn.Network(64, [gn.Dense(100, "relu"), gn.Dense(10, "softmax")]))
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert lines[0].split() == " ".join(heads).split()
+    assert [line.split()[:3] for line in lines[1:3]] == [["1", "Dense", "100"], ["2", "Dense", "10"]]
+    assert len(lines) == 4
+    assert "7,510" in lines[3]
+
+
 # ---- Ctrl-C --------------------------------------------------------------------------------------------------------
 
 TERMINAL = {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
@@ -266,7 +293,10 @@ def test_ctrl_c_ends_cleanly_and_keeps_what_was_learned(tmp_path: Path) -> None:
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
     )  # fmt: skip
     assert running.stderr is not None
-    assert running.stderr.readline().startswith("epoch     1/1000000")
+    first = running.stderr.readline()
+    while MAKING in first:  # where nothing was compiled before
+        first = running.stderr.readline()
+    assert first.startswith("epoch     1/1000000")
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=60)
     assert running.returncode == 130, err

@@ -75,7 +75,15 @@ def test_numpy_of_categories_takes_encoded_columns(run: Run, runs: Path, tmp_pat
     code, out, err = run(f"export {runs / 'pets'} --format numpy")
     assert (code, err) == (0, "")
     assert "city_Bonn, city_Jena" in out
-    assert "note       The inputs are columns as skrub's TableVectorizer gives them" in out
+    assert "note       The inputs are columns as skrub's TableVectorizer, the first step of the pipeline, gives" in out
+    assert f"load_pipeline('{runs / 'pets'}/model.skops')" in out
+    notes = [
+        "Column city becomes city_Bonn, city_Jena, city_Kiel, city_nan: 1 in the input that is called after its word",
+        "Column day becomes day_year, day_total_seconds, day_month_circular_0, day_month_circular_1,",
+    ]
+    written = " ".join((runs / "pets" / "model.py").read_text().split())
+    assert [note in out for note in notes] == [note in written for note in notes] == [True, True]
+    assert "Column size" not in written
     model, X = pipeline(runs, "pets"), cli_runs.table().drop(columns="price")
     np.save(tmp_path / "X.npy", model[0].transform(X).to_numpy())
     line = "import numpy as np, model; print(*model.predict(np.load('X.npy')))"

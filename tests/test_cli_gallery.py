@@ -8,9 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 from matplotlib.figure import Figure
+from rich.console import Console
 
 from cli_runs import Run, run, run_with_report
 from glassnet import gallery
+from glassnet.cli.showing_gallery import print_experiment
 from glassnet.errors import GlassnetError
 from glassnet.gallery import page
 from glassnet.gallery.experiment import Experiment, Row, at_least, at_most, between, close, equal, shown
@@ -44,6 +46,22 @@ def test_one_experiment_prints_its_table_and_saves_its_picture(run: Run) -> None
     assert "tanh z against" in out
     assert Path("pictures/activations.png").read_bytes().startswith(b"\x89PNG")
     assert not Path("pictures/index.html").exists()
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+def test_figures_are_whole_at_any_width(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A table that was too wide broke numbers and names in pieces of a few letters."""
+    rows = equal("XOR by hand: hidden z", "0 -1, 1 0, 1 0, 2 1", "0 -1, 1 0, 1 0, 2 1"), at_most("reached", 20, 19)
+    monkeypatch.setattr("glassnet.cli.showing_gallery.console", lambda: Console(width=width, no_color=True))
+    print_experiment("gates", experiment(*rows), 1.0)
+    lines = capsys.readouterr().out.splitlines()
+    assert any("XOR by hand: hidden z" in line for line in lines)
+    assert any("0 -1, 1 0, 1 0, 2 1" in line for line in lines)
+    assert max(len(line) for line in lines) <= width
+    assert any(line.startswith("figure") for line in lines) == (width >= 80)
+    assert sum("NO" in line for line in lines) == 1
 
 
 def test_all_in_one_self_contained_page(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

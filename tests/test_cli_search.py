@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import KFold, cross_val_score
 
 import cli_runs
@@ -98,11 +100,19 @@ def test_what_was_known_at_an_interrupt_is_kept(run: Run, tmp_path: Path, monkey
         search(*args, **options)
         raise KeyboardInterrupt
 
+    def late(*args: object) -> None:  # a fit that was still running in its thread, and ends now
+        warnings.warn("Maximum iterations (3) reached", ConvergenceWarning, stacklevel=1)
+        warnings.warn("something else", UserWarning, stacklevel=1)
+
     monkeypatch.setattr(searching.search, "grid", interrupted)
-    code, out, _ = run("search houses.csv --width 2,3 --l2 0.01 --solver lbfgs --epochs 3 --cv 2")
+    monkeypatch.setattr(searching, "print_standings", late)
+    warnings.simplefilter("always")
+    code, out, err = run("search houses.csv --width 2,3 --l2 0.01 --solver lbfgs --epochs 3 --cv 2")
     folder = tmp_path / "runs" / "search-houses"
     assert code == 130
     assert "standings so far" in out
+    assert "Maximum iterations" not in err
+    assert "glassnet: note: something else" in err
     assert {path.name for path in folder.iterdir()} == {"search.csv", "search.png", "search.json"}
 
 
@@ -189,4 +199,6 @@ def test_the_map_holds_the_best_of_each_cell() -> None:
     cells = np.asarray(ax.images[0].get_array())
     assert cells.shape == (2, 4)
     assert cells[1, 3] == best
+    (frame,) = ax.patches  # around the winner
+    assert frame.get_center().tolist() == [3, 1]
     assert "best over hidden units" in ax.get_title(loc="left")

@@ -91,6 +91,25 @@ def right(p: Any, X: Any, y: Any) -> Any:
     return 0.5 * (r**2).sum(), {"W1": X.T @ d, "b1": d.sum(axis=0), "W2": h.T @ r, "b2": r.sum(axis=0)}
 
 
+def test_what_weights_of_zero_hide_is_shown_near_them() -> None:
+    """There dJ/dW1 is 0 whatever its factor: "yours is 0, measured 0" was said to be certainly m times too large."""
+
+    def spoiled(p: Any, X: Any, y: Any) -> Any:
+        J, grads = right(p, X, y)
+        return J, grads | {"W1": 9 * grads["W1"]}
+
+    params, X, y = small()
+    zeros = {name: np.zeros_like(p) for name, p in params.items()}
+    wrong = gn.debug_gradients(spoiled, zeros, X, y).verdicts["W1"]
+    assert not wrong.ok
+    assert wrong.evidence.startswith("your parameters hide it; near them, at [")
+    assert wrong.yours == pytest.approx(9 * wrong.measured, rel=1e-6)
+    assert wrong.measured != 0
+    assert gn.debug_gradients(right, zeros, X, y).ok
+    seen = gn.debug_gradients(spoiled, params, X, y).verdicts["W1"]
+    assert (seen.nearby, "measured" in seen.evidence) == (False, True)
+
+
 @settings(max_examples=6, deadline=None)
 @given(
     st.sampled_from(["W1", "b1", "W2", "b2"]),

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import glassnet
-from glassnet.engines.storage import digest, on_disk
+from glassnet.engines.storage import MAKING, digest, is_compiling, on_disk
 
 SOURCE = Path(glassnet.__file__).parent
 
@@ -88,10 +88,11 @@ def test_where_nothing_can_be_kept_it_is_compiled_in_memory(
     assert said.startswith("glassnet: Compiled code cannot be kept on disk (")
 
 
-def test_another_error_is_not_taken_for_that_one() -> None:
-    def fail(function: Callable[..., Any], kept: bool) -> None:
-        raise RuntimeError("something else")
+def fail(function: Callable[..., Any], kept: bool) -> None:
+    raise RuntimeError("something else")
 
+
+def test_another_error_is_not_taken_for_that_one() -> None:
     with pytest.raises(RuntimeError, match="something else"):
         on_disk(lambda: None, fail, "float64")
 
@@ -113,6 +114,26 @@ def test_where_no_folder_can_be_written_it_is_said_once(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith("glassnet: Compiled code cannot be kept on disk (")
+
+
+def test_what_is_made_once_is_said_once_and_by_the_next_process_no_more(tmp_path: Path) -> None:
+    said = [python(TWO_KERNELS, NUMBA_CACHE_DIR=str(tmp_path)).stderr for _ in range(2)]
+    assert said == [f"glassnet: {MAKING}\n", ""]
+
+
+def test_what_another_version_has_left_is_not_taken_for_ready(tmp_path: Path) -> None:
+    said = python(TWO_KERNELS, NUMBA_CACHE_DIR=str(tmp_path)).stderr
+    for file in tmp_path.rglob("*.nbi"):
+        file.rename(file.with_name(file.name.replace(digest(), "0" * len(digest()))))
+    assert [said, python(TWO_KERNELS, NUMBA_CACHE_DIR=str(tmp_path)).stderr] == [f"glassnet: {MAKING}\n"] * 2
+
+
+def test_others_can_see_that_code_is_made() -> None:
+    seen = []
+    on_disk(lambda: None, lambda function, kept: seen.append(is_compiling()), "float32")
+    with pytest.raises(RuntimeError, match="something else"):
+        on_disk(lambda: None, fail, "float64")
+    assert (seen, is_compiling()) == ([True], False)
 
 
 def test_what_one_process_compiles_the_next_one_loads() -> None:

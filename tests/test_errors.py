@@ -5,8 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from glassnet.activations import ACTIVATIONS
 from glassnet.arrays import as_floats, as_matrix, as_rows, as_weights, check_count
-from glassnet.errors import GlassnetError, GlassnetTypeError, choose, fault, nearest, type_fault
+from glassnet.errors import ELSEWHERE, GlassnetError, GlassnetTypeError, choose, fault, nearest, type_fault
+from glassnet.estimators.options import SOLVERS
+from glassnet.gallery import NAMES
+from glassnet.initializers import INITIALIZERS
+from glassnet.losses import LOSSES
 
 TABLE = {"relu": 1, "tanh": 2, "sigmoid": 3}
 
@@ -25,10 +30,39 @@ def test_errors_are_those_that_other_code_expects() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "guess"), [("rleu", "relu"), ("RELU", "relu"), ("sigmiod", "sigmoid"), ("qqqqqq", None), ("", None)]
+    ("name", "guess"),
+    [
+        ("rleu", "relu"),
+        ("RELU", "relu"),
+        ("sigmiod", "sigmoid"),
+        ("qqqqqq", None),
+        ("", None),
+        ("gem", None),
+    ],
 )
 def test_nearest(name: str, guess: str | None) -> None:
     assert nearest(name, TABLE) == guess
+
+
+@pytest.mark.parametrize(
+    ("table", "name", "guess"),
+    [
+        (LOSSES, "bce", "binary_cross_entropy"), (LOSSES, "MSE", "squared_error"), (LOSSES, "ce", "cross_entropy"),
+        (LOSSES, "mae", "absolute_error"), (ACTIVATIONS, "swish", "silu"), (INITIALIZERS, "xavier", "glorot_uniform"),
+        (SOLVERS, "l-bfgs-b", "lbfgs"), (LOSSES, "nope", None), (LOSSES, "swish", None), (NAMES, "nope", None),
+    ],
+)  # fmt: skip
+def test_names_of_other_libraries_are_known_in_messages_alone(table: object, name: str, guess: str | None) -> None:
+    with pytest.raises(GlassnetError) as caught:
+        choose("thing", name, dict.fromkeys(table))
+    hint = "" if guess is None else f"did you mean {guess!r}? "
+    assert str(caught.value).startswith(f"unknown thing {name!r}: {hint}Known: ")
+
+
+def test_every_name_of_other_libraries_leads_to_one_of_ours() -> None:
+    ours = {*LOSSES, *ACTIVATIONS, *INITIALIZERS, *SOLVERS}
+    assert set(ELSEWHERE.values()) - ours == set()
+    assert set(ELSEWHERE) & ours == set()
 
 
 def test_choose_finds_a_known_name() -> None:
@@ -71,6 +105,8 @@ def test_as_floats_keeps_or_widens(value: object, dtype: type) -> None:
     ("call", "message"),
     [
         (lambda: as_floats("X", [["a", "b"]]), "X must be numbers, received dtype <U1. Text and categories: see"),
+        (lambda: as_floats("X", np.eye(2).astype(str)), r"X must be numbers, received dtype <U32.*X\.astype\(float\)"),
+        (lambda: as_floats("X", np.array([b"1"])), "X must be numbers, received dtype"),
         (lambda: as_floats("X", [[0.0], [np.nan]]), r"X must be finite, received NaN or infinity \(first in row 1\)"),
         (lambda: as_floats("X", [[1.0], [-np.inf]]), r"X must be finite.*first in row 1"),
         (lambda: as_matrix("X", np.ones(3), 3), r"X must be \(m, 3\), received \(3,\). One row\? X\[None, :\]"),

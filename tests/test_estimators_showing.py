@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler, scale
 from sklearn.utils import estimator_html_repr
 
 from glassnet import MLPClassifier, MLPRegressor
+from glassnet.estimators.showing import facts
 
 X, y = load_iris(return_X_y=True)
 X = scale(X)
@@ -62,14 +63,24 @@ def test_the_summary_is_a_table() -> None:
 def test_a_notebook_shows_the_network() -> None:
     page = MODEL._repr_mimebundle_()["text/html"]
     reader = Reader(page)
-    assert reader.tags.count("svg") >= 1
-    assert {"table", "details"} <= set(reader.tags)
+    assert page.count('<img style="width:') == 2  # the network and the losses
+    assert {"table", "details", "dl"} <= set(reader.tags)
     text = " ".join(reader.words)
     assert "MLPClassifier: 4 inputs, 3 outputs" in text
+    assert f"status converged epochs {MODEL.n_iter_} loss {MODEL.loss_:.4g}" in text
     assert MODEL.stop_reason_ in text
     assert estimator_html_repr(MODEL)[:40] in page  # scikit-learn's own view, to be opened
     assert "<script src" not in page
     assert MODEL._repr_html_() != ""
+
+
+def test_the_best_of_the_held_out_rows_is_among_the_facts() -> None:
+    model = MLPClassifier((5,), solver="lbfgs", early_stopping=True, tol=1e-3, random_state=0).fit(X, y)
+    assert dict(facts(model)) == {
+        "status": model.status_, "epochs": model.n_iter_, "loss": model.loss_,
+        "best validation loss": min(model.history_["validation_loss"]),
+        "best validation accuracy": model.best_validation_score_,
+    }  # fmt: skip
 
 
 def test_without_a_fit_it_is_scikit_learns_view() -> None:

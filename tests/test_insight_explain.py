@@ -218,6 +218,8 @@ def test_larger_networks_show_chosen_units_and_what_is_left() -> None:
         ({"x": [1.0, 2.0, 3.0]}, "X must be"),
         ({"theta": np.zeros(3)}, r"theta must be \(9,\)"),
         ({"learning_rate": 0.0}, "learning_rate must be positive"),
+        ({"learning_rate": "a"}, "learning_rate must be a positive number, received 'a'. For example 0.5"),
+        ({"learning_rate": None}, "learning_rate must be a positive number, received None"),
         ({"units": {5: [0]}}, "layers from 0"),
         ({"units": {1: [2]}}, "units of layer 1 must be from 0 to 1"),
         ({"fractions": True, "x": [0.123456789, 1.0]}, r"x\[0, 0\] must be a fraction"),

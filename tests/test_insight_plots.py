@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -13,7 +14,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from glassnet import BatchNorm, Dense, Dropout, GlassnetError, Network, Objective
-from glassnet.history import History
+from glassnet.history import History, Run
 from glassnet.insight import plots
 from glassnet.insight.summary import LayerStatistics, layer_statistics
 
@@ -61,6 +62,19 @@ def test_scale_follows_the_range(losses: list[float], scale: str) -> None:
     ax = plots.learning_curves(history(loss=losses))
     assert ax.get_yscale() == scale
     plots.to_svg(ax)
+
+
+@pytest.mark.parametrize("draw", [plots.learning_curves, plots.score_curves])
+@pytest.mark.parametrize("given", [[1, 2], 3, {"loss": [1.0]}])
+def test_what_is_no_history_is_refused(draw: Any, given: object) -> None:
+    with pytest.raises(GlassnetError, match=r"history must be a History, or a list of them, received a \w+\. Take run"):
+        draw(given)
+
+
+def test_a_run_is_not_its_history() -> None:
+    run = Run(np.zeros(1), np.zeros(0), history(loss=[1.0] * 5), "completed", "", 0.0)
+    with pytest.raises(GlassnetError, match=r"received a Run\. Take its \.history\."):
+        plots.learning_curves(run)
 
 
 def test_run_without_epochs_is_drawn_as_such() -> None:
@@ -193,6 +207,26 @@ def test_given_axes_are_drawn_in_and_the_style_is_left_behind(statistics: tuple[
         ax = Figure().add_subplot()
         assert draw(ax) is ax
     assert dict(mpl.rcParams) == before
+
+
+def test_a_legend_lies_above_axes_that_are_alone_and_inside_small_ones(statistics: tuple[LayerStatistics, ...]) -> None:
+    net = Network(2, [Dense(2)])
+    for draw in (
+        lambda ax: plots.score_curves(history(r2=[1.0] * 5, accuracy=[1.0] * 5), ax),
+        lambda ax: plots.signal_sizes(statistics, ax),
+        lambda ax: plots.network_diagram(net, net.init(0), ax=ax),
+    ):
+        figure = Figure(figsize=(8, 6))
+        alone, small = Figure().add_subplot(), figure.subplots(2, 2)[0, 0]
+        above = []
+        for ax in (alone, small):
+            draw(ax).figure.draw_without_rendering()
+            above.append(bool(ax.get_legend().get_window_extent().y0 >= ax.get_window_extent().y1))
+            inside = ax.get_window_extent()
+        assert above == [True, False]
+        legend = small.get_legend().get_window_extent()
+        assert inside.y0 <= legend.y0 < legend.y1 <= inside.y1
+        assert inside.x0 <= legend.x0 < legend.x1 <= inside.x1
 
 
 def test_pictures_are_text_that_stays_the_same() -> None:

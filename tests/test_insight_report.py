@@ -111,6 +111,14 @@ def test_classification_page_holds_what_it_was_given() -> None:
     assert {attrs.get("scope") for attrs in page.all("th")} == {"row", "col"}
 
 
+def test_on_a_phone_each_number_of_a_wide_table_knows_its_head() -> None:
+    page = render(classification())
+    assert [attributes.get("class") for attributes in Page(page).all("table")] == [None, "many", "many"]
+    assert '<td data-head="parameters">30</td>' in page
+    assert '<th data-head="layer" scope="row">1</th>' in page
+    assert "content:attr(data-head)" in page
+
+
 def test_regression_page_holds_a_picture_and_a_row_for_each_target() -> None:
     page = Page(render(regression()))
     for part in ("price", "rent", "R²", "RMSE", "MAE", "0.1", "stopped", "Ended before the last epoch."):

@@ -201,6 +201,17 @@ def test_check_columns() -> None:
         check_columns(frame.assign(rooms=np.inf), ["rooms"])
 
 
+def test_other_columns_are_counted_and_five_of_them_named() -> None:
+    """All of the 64 names of digits were a wall."""
+    frame = pd.DataFrame(np.ones((1, 9)), columns=[*"abcdefgh", "p2"])
+    with pytest.raises(GlassnetError) as caught:
+        check_columns(frame, [f"p{i}" for i in range(64)])
+    assert str(caught.value) == (
+        "the table must be one with the 64 columns that were learned from, received none called 'p0', 'p1', 'p3', "
+        "'p4', 'p5' and 58 more, 63 of 64 missing; others that it has: 'a', 'b', 'c', 'd', 'e' and 3 more."
+    )
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [

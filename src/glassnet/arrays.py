@@ -31,13 +31,14 @@ def as_floats(name: str, value: npt.ArrayLike) -> Array:
     array = np.asarray(value)
     if array.dtype.kind in "OUSMm":
         try:
-            if array.dtype.kind in "Mm":
-                raise TypeError("a date is not a number")
+            if array.dtype.kind != "O":
+                raise TypeError("neither a date nor a text is a number, whatever it spells")
             array = array.astype(np.float64)
         except (TypeError, ValueError) as error:
-            raise type_fault(
-                name, "numbers", f"dtype {array.dtype}", "Text and categories: see glassnet.tables."
-            ) from error
+            remedy = "Text and categories: see glassnet.tables."
+            if array.dtype.kind in "US":
+                remedy += f" Numbers that are spelled out: {name}.astype(float)."
+            raise type_fault(name, "numbers", f"dtype {array.dtype}", remedy) from error
     elif array.dtype == np.complex64:
         array = array.astype(np.complex128)
     elif array.dtype not in (np.float32, np.float64, np.complex128):

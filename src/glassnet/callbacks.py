@@ -17,12 +17,13 @@ from typing import Any, Literal, Protocol
 
 from glassnet.arrays import Array
 from glassnet.checkpoints import newest, write
+from glassnet.engines.storage import is_compiling
 from glassnet.errors import GlassnetError, choose, fault, type_fault
 from glassnet.history import EpochRecord, Status
 
 __all__ = [
     "Callback", "Checkpoint", "EarlyStopping", "Memory", "Progress", "ReduceOnPlateau", "Request", "TargetReached",
-    "TimeBudget", "Watcher", "recall", "remembered", "start_all",
+    "TimeBudget", "Watcher", "check_all", "recall", "remembered", "start_all",
 ]  # fmt: skip
 
 
@@ -76,14 +77,23 @@ class Callback(Protocol):
         """Return a watcher for a run that is about to begin."""
 
 
+def check_all(callbacks: object) -> Sequence[Any]:
+    """Return `callbacks`; raises GlassnetError where they are no list of callbacks and functions. It starts none."""
+    if not isinstance(callbacks, list | tuple):
+        raise type_fault("callbacks", "a list", repr(callbacks), "One callback? [EarlyStopping()].")
+    for callback in callbacks:
+        if isinstance(callback, type) or not (hasattr(callback, "start") or callable(callback)):
+            expected = "EarlyStopping(...) and the like, or a function of a record"
+            raise type_fault("each callback", expected, repr(callback))
+    return callbacks
+
+
 def start_all(callbacks: object, *, resumable: bool = False) -> tuple[Watcher, ...]:
     """Return fresh watchers for callbacks and plain functions.
 
     Raises GlassnetError for anything else, and for a callback that stores runs which cannot be resumed.
     """
-    if not isinstance(callbacks, list | tuple):
-        raise type_fault("callbacks", "a list", repr(callbacks), "One callback? [EarlyStopping()].")
-    watchers = tuple(_start(callback) for callback in callbacks)
+    watchers = tuple(_start(callback) for callback in check_all(callbacks))
     if not resumable and any(watcher.folder is not None for watcher in watchers):
         remedy = "Checkpoint(function) calls a function of your own with the record."
         expected = (
@@ -94,14 +104,12 @@ def start_all(callbacks: object, *, resumable: bool = False) -> tuple[Watcher, .
     return watchers
 
 
-def _start(callback: object) -> Watcher:
-    if hasattr(callback, "start") and not isinstance(callback, type):
-        watcher = callback.start()
-        watcher = watcher if isinstance(watcher, Watcher) else Watcher(watcher.after_epoch, watcher.at_end)
-        return replace(watcher, name=type(callback).__name__)
-    if callable(callback) and not isinstance(callback, type):
+def _start(callback: Any) -> Watcher:
+    if not hasattr(callback, "start"):
         return Watcher(callback)
-    raise type_fault("each callback", "EarlyStopping(...) and the like, or a function of a record", repr(callback))
+    watcher = callback.start()
+    watcher = watcher if isinstance(watcher, Watcher) else Watcher(watcher.after_epoch, watcher.at_end)
+    return replace(watcher, name=type(callback).__name__)
 
 
 def remembered(watchers: Sequence[Watcher]) -> list[list[object]]:
@@ -344,6 +352,10 @@ class Checkpoint:
         return Watcher(after_epoch, patience=patience, keep=keep, folder=folder, resume=self.resume)
 
 
+NARROW = 72
+"""A terminal of fewer columns has room for the numbers alone, not for a bar beside them."""
+
+
 @dataclass(frozen=True)
 class Progress:
     """Show epoch, loss, validation score and time left: a live line on a terminal, about ten plain lines elsewhere."""
@@ -373,12 +385,19 @@ class Progress:
 
     def _live(self) -> Watcher:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeRemainingColumn
+        from rich.text import Text
 
-        bar = Progress(
-            TextColumn("epoch"), MofNCompleteColumn(), BarColumn(bar_width=24), TextColumn("{task.description}"),
-            TimeRemainingColumn(), console=Console(stderr=True), refresh_per_second=8,
-        )  # fmt: skip
+        class State(TextColumn):
+            def render(self, task: Task) -> Text:
+                waits = task.total is None and is_compiling()
+                return Text("compiling, before the first epoch") if waits else super().render(task)
+
+        console = Console(stderr=True)
+        parts = [TextColumn("epoch"), MofNCompleteColumn(), BarColumn(bar_width=24), State("{task.description}")]
+        if console.width < NARROW:
+            del parts[2]
+        bar = Progress(*parts, TimeRemainingColumn(), console=console, refresh_per_second=8)
         task = bar.add_task("", total=None)
         bar.start()
 

@@ -13,7 +13,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
-__all__ = ["GlassnetError", "GlassnetTypeError", "choose", "fault", "nearest", "type_fault"]
+__all__ = ["ELSEWHERE", "GlassnetError", "GlassnetTypeError", "choose", "fault", "nearest", "type_fault"]
 
 T = TypeVar("T")
 
@@ -56,17 +56,33 @@ def type_fault(subject: str, expected: str, received: object, remedy: str = "") 
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that looks most like `name`, or None.
+    """Return the known name that looks most like `name`, or None where none looks like it.
 
     >>> nearest("rleu", ["relu", "tanh"])
     'relu'
     """
-    found = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.5)
+    found = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.6)
     return found[0] if found else None
 
 
+ELSEWHERE = {
+    "bce": "binary_cross_entropy", "log_loss": "binary_cross_entropy", "ce": "cross_entropy", "nll": "cross_entropy",
+    "mse": "squared_error", "rmse": "squared_error", "l2": "squared_error", "mae": "absolute_error",
+    "l1": "absolute_error", "pinball": "quantile", "smooth_l1": "huber", "linear": "identity", "logistic": "sigmoid",
+    "swish": "silu", "xavier": "glorot_uniform", "kaiming": "he_normal", "he": "he_normal", "gd": "sgd",
+    "momentum": "sgd", "l-bfgs": "lbfgs", "l-bfgs-b": "lbfgs", "levenberg-marquardt": "lm",
+}  # fmt: skip
+"""What other libraries and books call things. Asked for by such a name, they are named in the answer, not taken."""
+
+
+def _meant(name: str, table: Iterable[str]) -> str | None:
+    known = list(table)
+    elsewhere = ELSEWHERE.get(name.lower())
+    return elsewhere if elsewhere in known else nearest(name, known)
+
+
 def choose(kind: str, name: object, table: Mapping[str, T]) -> T:
-    """Look `name` up in `table`; an unknown name is answered with the nearest one and with all of them.
+    """Look `name` up in `table`; an unknown name is answered with what was likely meant and with all of them.
 
     >>> choose("activation", "rleu", {"relu": 1, "tanh": 2})
     Traceback (most recent call last):
@@ -74,6 +90,6 @@ def choose(kind: str, name: object, table: Mapping[str, T]) -> T:
     """
     if isinstance(name, str) and name in table:
         return table[name]
-    guess = nearest(name, table) if isinstance(name, str) and len(name) <= LONGEST else None
+    guess = _meant(name, table) if isinstance(name, str) and len(name) <= LONGEST else None
     hint = f"did you mean {guess!r}? " if guess else ""
     raise GlassnetError(f"unknown {kind} {_short(repr(name))}: {hint}Known: {', '.join(table)}.")

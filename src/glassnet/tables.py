@@ -256,11 +256,13 @@ def check_columns(
     names = list(expected_names)
     missing = [name for name in names if name not in frame.columns]
     if missing:
-        guess = nearest(missing[0], [name for name in frame.columns if name not in names])
+        others = [name for name in frame.columns if name not in names]
+        guess = nearest(missing[0], others)
         remedy = f"Is {missing[0]!r} called {guess!r} here? Rename it." if guess else ""
-        absent = ", ".join(repr(name) for name in missing)
+        count = f", {len(missing)} of {len(names)} missing" if len(missing) > 1 else ""
+        besides = f"; others that it has: {_first_names(others)}" if others else ""
         expected = f"one with the {len(names)} columns that were learned from"
-        raise fault("the table", expected, f"none called {absent}", remedy)
+        raise fault("the table", expected, f"none called {_first_names(missing)}{count}{besides}", remedy)
     wanted = frame[names]
     clean = _check_features(wanted)
     for name in numbers:
@@ -270,6 +272,12 @@ def check_columns(
             text = clean[name].astype(str)
             _check_kind(clean[name], "dates", pd.to_datetime(text, errors="coerce", format="mixed", utc=True))
     return wanted
+
+
+def _first_names(names: list[Any], most: int = 5) -> str:
+    """Return "'a', 'b' and 3 more"."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(repr(name) for name in names[:most]) + more
 
 
 def _check_kind(column: Column, kind: str, understood: Column) -> None:

@@ -193,6 +193,18 @@ class Prepared:
 
     def __call__(self, stop: Callable[[], bool] = lambda: False) -> Run:
         """Run it; `stop()` is asked between calls of the loop and ends the run as Ctrl-C does."""
+        try:
+            loop, table = self._begun()
+        except BaseException:  # Ctrl-C while code is compiled, too: a bar on the terminal must go
+            for watcher in self.watchers:
+                watcher.at_end()
+            raise
+        # the threads of a BLAS that has just worked wait a while for more, and hold the cores meanwhile
+        with single_threaded_blas() if loop.engine == "numba" else nullcontext():
+            return run_epochs(self, loop, table, stop)
+
+    def _begun(self) -> tuple[EpochLoop, Table]:
+        """Return the loop and the table of epochs where the run begins, or where it goes on."""
         loop = begin(self.setting, self.start)
         table = Table(self.setting.batches, self.setting.schedule, self.start.rule_state.t, self.setting.epochs)
         if (resumed := self.resumed) is not None:
@@ -201,9 +213,7 @@ class Prepared:
                 raise fault("engine", f"{resumed.engine!r}, which ran the stored epochs", received)
             loop.estimate = resumed.estimate
             table.restore(resumed.table)
-        # the threads of a BLAS that has just worked wait a while for more, and hold the cores meanwhile
-        with single_threaded_blas() if loop.engine == "numba" else nullcontext():
-            return run_epochs(self, loop, table, stop)
+        return loop, table
 
 
 def _start(net: Network, theta: Array, state: Array | None, rule: Rule, rule_state: RuleState | None) -> Start:

@@ -49,8 +49,12 @@ def _run() -> int:
 
 
 def _note(message: Warning | str, *where: object, **more: object) -> None:
-    """Show a library's warning as a sentence, without the line of code that it came from."""
-    _say(f"note: {message}")
+    """Show a library's warning as a sentence, without the line of code that it came from.
+
+    How a fit ended is printed with it. A fit of a search that ends after Ctrl-C, in its thread, is nobody's any more.
+    """
+    if type(message).__name__ != "ConvergenceWarning":
+        _say(f"note: {message}")
 
 
 def _say(text: str) -> None:

@@ -63,7 +63,7 @@ def export_and_say(run: Path, kind: str | None, output: Path | None) -> None:
     plan = plan_of(pipeline)
     form.write(pipeline, path)
     say(f"wrote {path}: {path.stat().st_size:,} bytes, numbers of {plan.dtype}")
-    _say_what(plan)
+    _say_what(plan, run)
     c_name = _c_name(path)
     say(f"use        {form.use.format(file=path, stem=path.stem, name=c_name, main=c_name.upper())}")
 
@@ -77,12 +77,12 @@ def _format_of(output: Path | None) -> str:
     return endings[output.suffix.lower()]
 
 
-def _say_what(plan: Plan) -> None:
+def _say_what(plan: Plan, run: Path) -> None:
     say(f"inputs     {counted(len(plan.inputs), 'number')} a row: {_some(plan.inputs)}")
     what = "probabilities" if plan.classes else "outputs"
     say(f"{what:<10} {_some(plan.outputs)}")
     for note in plan.notes:
-        say(f"note       {note}")
+        say(f"note       {note.replace('RUN/', f'{run}/')}")
 
 
 def _some(names: tuple[str, ...]) -> str:

@@ -20,7 +20,7 @@ from glassnet.network import Network
 from glassnet.solvers import METHODS
 
 __all__ = [
-    "console", "counted", "print_ending", "print_evaluation", "print_how_it_ended", "print_network_table",
+    "console", "counted", "fits", "print_ending", "print_evaluation", "print_how_it_ended", "print_network_table",
     "print_result", "print_resumed", "print_source", "say",
 ]  # fmt: skip
 
@@ -101,21 +101,31 @@ def _target_range(source: Source) -> str:
 
 
 def print_network_table(net: Network) -> None:
-    """Print the network: layer, shape, parameters, FLOP a sample."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("layer", "activation", "weights"):
-        table.add_column(name)
-    for name in ("parameters", "FLOP a sample"):
-        table.add_column(name, justify="right")
+    """Print the network: layer, shape, parameters, FLOP a sample; on a narrow terminal as much as it can hold."""
+    out = console()
+    tables = [_network_table(net, left_out) for left_out in ((), ("FLOP a sample",), ("FLOP a sample", "weights"))]
+    say()
+    out.print(next((table for table in tables if fits(out, table)), tables[-1]))
+    say()
+
+
+def _network_table(net: Network, left_out: tuple[str, ...]) -> Table:
+    """Return a row for each layer, and their sums, without some of the columns."""
     rows = layer_table(net)
-    for row in rows:
-        table.add_row(
-            f"{row.number} {row.kind} {row.units}", row.activation, row.weights, f"{row.parameters:,}", f"{row.flop:,}"
-        )
-    table.add_row("in all", "", "", f"{sum(row.parameters for row in rows):,}", f"{sum(row.flop for row in rows):,}")
-    say()
-    console().print(table)
-    say()
+    columns = {
+        "layer": [*(f"{row.number} {row.kind} {row.units}" for row in rows), "in all"],
+        "activation": [*(row.activation for row in rows), ""],
+        "weights": [*(row.weights for row in rows), ""],
+        "parameters": [f"{n:,}" for n in (*(row.parameters for row in rows), sum(row.parameters for row in rows))],
+        "FLOP a sample": [f"{n:,}" for n in (*(row.flop for row in rows), sum(row.flop for row in rows))],
+    }
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    kept = {name: cells for name, cells in columns.items() if name not in left_out}
+    for name in kept:
+        table.add_column(name, justify="right" if name in ("parameters", "FLOP a sample") else "left")
+    for cells in zip(*kept.values(), strict=True):
+        table.add_row(*cells)
+    return table
 
 
 def print_result(fitted: Fitted, measured: Evaluation) -> None:
@@ -145,13 +155,13 @@ def print_evaluation(measured: Evaluation) -> None:
         return
     out = console()
     both = _class_table(measured, scores=True, matrix=True)
-    if k <= MOST_COLUMNS and _fits(out, both):
+    if k <= MOST_COLUMNS and fits(out, both):
         out.print(both)
         return
     if k <= MOST_ROWS:
         out.print(_class_table(measured, scores=True, matrix=False))
     matrix = _class_table(measured, scores=False, matrix=True)
-    if k <= MOST_COLUMNS and _fits(out, matrix):
+    if k <= MOST_COLUMNS and fits(out, matrix):
         say()
         out.print(matrix)
     else:
@@ -159,7 +169,8 @@ def print_evaluation(measured: Evaluation) -> None:
         say(f"{k} classes: {what} in the report")
 
 
-def _fits(out: Console, table: Table) -> bool:
+def fits(out: Console, table: Table) -> bool:
+    """Whether a table can be printed without breaking its cells."""
     wanted = out.measure(table, options=out.options.update(max_width=1000)).maximum
     return wanted <= out.width
 

@@ -7,18 +7,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 
+from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
 from glassnet import gallery
-from glassnet.cli.printing import console
+from glassnet.cli.printing import console, fits
 from glassnet.cli.run_folder import versions
 from glassnet.errors import GlassnetError, fault
-from glassnet.gallery.experiment import Experiment
+from glassnet.gallery.experiment import Experiment, Row
 from glassnet.gallery.page import render
 from glassnet.persistence import atomic_write
 
 __all__ = ["list_gallery", "run_gallery"]
+
+MARKS = {True: "yes", False: "[bold red]NO[/bold red]", None: ""}
+"""Whether a figure agrees."""
 
 
 def list_gallery() -> None:
@@ -65,16 +70,27 @@ def print_experiment(name: str, result: Experiment, seconds: float) -> None:
     out = console()
     out.print(f"\n[bold]{escape(result.title)}[/bold]  ({name}, {seconds:.1f} s)\n{escape(result.question)}\n")
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("figure", overflow="fold")
+    table.add_column("figure")
     for column in ("ours", "expected", "agrees"):
-        table.add_column(column, justify="right", overflow="fold")
+        table.add_column(column, justify="right")
     for row in result.rows:
-        mark = {True: "yes", False: "[bold red]NO[/bold red]", None: ""}[row.agrees]
-        table.add_row(escape(row.name), escape(row.ours), escape(row.expected), mark)
-    out.print(table)
+        table.add_row(escape(row.name), escape(row.ours), escape(row.expected), MARKS[row.agrees])
+    if fits(out, table):
+        out.print(table)
+    else:
+        print_stacked(out, result.rows)
     out.print()
     for note in result.notes:
         out.print(escape(note))
+
+
+def print_stacked(out: Console, rows: Sequence[Row]) -> None:
+    """Print figures for a narrow terminal: each on a line of its own, and what it is below it."""
+    for row in rows:
+        expected = f" (expected {row.expected})" if row.expected else ""
+        agrees = f"  {MARKS[row.agrees]}" if row.agrees is not None else ""
+        out.print(escape(row.name), style="bold")
+        out.print(Padding(f"{escape(row.ours)}[dim]{escape(expected)}[/dim]{agrees}", (0, 0, 0, 4)))
 
 
 def _folder(save: Path | None) -> Path:

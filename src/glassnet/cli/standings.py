@@ -135,15 +135,19 @@ class Standings:
         columns = list(dict.fromkeys(axis_value(line.setting, str(across)) for line in self.lines))
         rows = list(dict.fromkeys(axis_value(line.setting, up) for line in self.lines)) if up else [""]
         cells = np.full((len(rows), len(columns)), np.nan)
+        best = 0, 0
         for line in reversed(self.complete):  # the best is written last
             row = rows.index(axis_value(line.setting, up)) if up else 0
-            cells[row, columns.index(axis_value(line.setting, str(across)))] = line.mean
+            best = row, columns.index(axis_value(line.setting, str(across)))
+            cells[best] = line.mean
         size = max(4.2, 0.8 * len(columns) + 1.6), max(2.6, 0.45 * len(rows) + 1.6)
         figure, (ax,) = pictures.grid_of_axes(1, 1, size)
         texts = [[f"{cell:.3f}" if np.isfinite(cell) else "no score" for cell in line] for line in cells]
-        pictures.heat_map(ax, cells, rows, columns, texts)
+        pictures.heat_map(ax, cells, rows, columns, texts, framed=best)
         others = [AXES[name] for name in self.axes[2:]]
         best_of = f"\nin each cell the best over {' and '.join(others)}" if others else ""
         ax.set(xlabel=AXES[str(across)], ylabel=AXES[up] if up else "")
-        ax.set_title(f"{self.score_name}, mean of {self.folds} folds{best_of}", loc="left", fontsize=10)
+        ax.set_title(
+            f"{self.score_name}, mean of {self.folds} folds; framed: the best{best_of}", loc="left", fontsize=10
+        )
         return figure

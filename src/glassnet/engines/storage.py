@@ -16,11 +16,16 @@ from typing import Any, TypeVar
 
 from glassnet.engines.notices import say_once
 
-__all__ = ["digest", "is_kept", "lock", "on_disk"]
+__all__ = ["MAKING", "digest", "is_compiling", "is_kept", "lock", "on_disk"]
+
+MAKING = "Compiling the fast engine, once: some tens of seconds. It is kept on disk, and later runs start at once."
+"""What is said before anything is compiled that is not kept yet."""
 
 T = TypeVar("T")
 lock = threading.RLock()
 """Held while code is compiled or fetched."""
+_compiled_now: list[str] = []
+"""The function that is compiled or fetched, while it is."""
 if hasattr(os, "register_at_fork"):  # a process that is forked meanwhile would wait for ever for a thread it lacks
     os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
 
@@ -39,12 +44,34 @@ def on_disk(function: Callable[..., Any], compile_: Callable[[Callable[..., Any]
     """
     function.__qualname__ = f"{function.__name__}_{dtype}_{digest()}"
     try:
+        if not _lies_ready(function):
+            say_once(MAKING)
+        _compiled_now.append(function.__qualname__)
         return compile_(function, True)
     except (RuntimeError, OSError) as error:
         if isinstance(error, RuntimeError) and "cannot cache" not in str(error):
             raise
         say_once(f"Compiled code cannot be kept on disk ({error}); it is compiled again in each process.")
         return compile_(function, False)
+    finally:
+        _compiled_now.clear()
+
+
+def is_compiling() -> bool:
+    """Whether code is compiled or fetched at this moment, in this process."""
+    return bool(_compiled_now)
+
+
+def _lies_ready(function: Callable[..., Any]) -> bool:
+    """Whether code of this function is kept, where Numba keeps it; raises RuntimeError where it can be nowhere.
+
+    Of a function that is made anew for each formula, that of another formula is enough: it takes no time to speak of.
+    """
+    from numba.core.caching import FunctionCache
+
+    code = function.__code__
+    name = f"{Path(code.co_filename).stem}.{function.__qualname__}-{code.co_firstlineno}.*.nbi"
+    return any(Path(FunctionCache(function).cache_path).glob(name))
 
 
 @cache

@@ -14,7 +14,7 @@ import numpy as np
 
 from glassnet import losses, optimizers, solvers
 from glassnet.arrays import check_count
-from glassnet.callbacks import Request, Watcher, start_all
+from glassnet.callbacks import Request, Watcher, check_all
 from glassnet.errors import choose, fault, type_fault
 from glassnet.estimators.architecture import check_architecture
 from glassnet.estimators.continuing import InverseScaling, Memory
@@ -75,7 +75,7 @@ def _check_callbacks(callbacks: Any) -> None:
         if hasattr(callback, "on_fit_task_end"):
             remedy = f"Call model.set_callbacks({type(callback).__name__}(...)), as in scikit-learn."
             raise type_fault("each callback", "one of glassnet's", repr(callback), remedy)
-    start_all(callbacks, resumable=True)
+    check_all(callbacks)
 
 
 def say_which_wins(model: Any, held_out: bool) -> None:

@@ -23,8 +23,8 @@ EXPECTED = (
     "or a pipeline that ends in one"
 )
 VECTORIZED = (
-    "The inputs are columns as skrub's TableVectorizer gives them: numbers as they are, a category as 1 in the column "
-    "of its name and 0 in the others; texts and dates are encoded outside."
+    "The inputs are columns as skrub's TableVectorizer, the first step of the pipeline, gives them. In Python: "
+    "pipeline[0].transform(table), where pipeline is gn.persistence.load_pipeline('RUN/model.skops')."
 )
 
 
@@ -155,7 +155,8 @@ def _of_pipeline(pipeline: Any, dtype: str | None) -> Plan:
     names = _names(before[0] if before else pipeline.steps[-1][1], len(plan.inputs))
     if before and kind_of(before[0]) == "skrub.TableVectorizer":
         names = tuple(map(str, before[0].get_feature_names_out()))
-        notes = () if set(names) <= set(before[0].kind_to_columns_["numeric"]) else (VECTORIZED,)
+        encoded = _encoded(before[0])
+        notes = (VECTORIZED, *encoded) if encoded else ()
         before = before[1:]
     elif before and getattr(before[0], "feature_names_in_", None) is None:
         names = _names(None, getattr(before[0], "n_features_in_", len(plan.inputs)))
@@ -166,3 +167,19 @@ def _of_pipeline(pipeline: Any, dtype: str | None) -> Plan:
             steps.append(step)
             size = size_after(step, size)
     return replace(plan, steps=(*steps, *plan.steps), inputs=names, notes=(*plan.notes, *notes))
+
+
+def _encoded(vectorizer: Any) -> tuple[str, ...]:
+    """Return a sentence for each column that is not a number, on what its inputs are."""
+    says = {
+        "low_cardinality": "1 in the input that is called after its word (nan: missing), else 0, all 0 for a new word",
+        "datetime": "year, seconds since 1970, and month, day and the like as points on circles",
+        "high_cardinality": "made from its letters; only the pipeline can do that",
+    }
+    kinds = {column: kind for kind, columns in vectorizer.kind_to_columns_.items() for column in columns}
+    notes = []
+    for column, inputs in vectorizer.input_to_outputs_.items():
+        if (kind := kinds[column]) != "numeric" and inputs:
+            many = ", ".join(inputs) if len(inputs) <= 6 else f"{inputs[0]} ... {inputs[-1]}, {len(inputs)} in all"
+            notes.append(f"Column {column} becomes {many}: {says.get(kind, 'as the pipeline encodes it')}.")
+    return tuple(notes)

@@ -17,6 +17,9 @@ __all__ = ["cell", "document", "listing", "number", "pair", "picture", "section"
 
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
+MOST_ON_A_PHONE = 5
+"""Columns that a phone has room for, side by side."""
+
 CSS = """
 :root { --paper:#f6f5f1; --card:#fff; --ink:#1f2933; --quiet:#5b6773; --line:#dcdfe3; --accent:#0072b2;
   --good:#00694c; --bad:#a83f00; color-scheme:light dark; }
@@ -65,6 +68,14 @@ pre,.code dt,.code dd { font-family:ui-monospace,"SF Mono",Menlo,Consolas,"Liber
   font-size:.88rem; }
 pre { background:var(--card); border:1px solid var(--line); border-radius:8px; padding:.8rem 1rem; overflow-x:auto; }
 footer { max-width:68rem; margin:0 auto; padding:1rem 1.25rem 3rem; font-size:.85rem; }
+@media (max-width:36rem) { .many thead { position:absolute; clip-path:inset(50%); }
+  .many tr { display:grid; grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr)); gap:0 1.25rem; padding:.45rem 0;
+    border-bottom:1px solid var(--line); }
+  .many th,.many td { border:0; padding:.1rem 0; white-space:normal; }
+  .many tbody th { grid-column:1/-1; max-width:none; }
+  .many tbody th::before { content:attr(data-head) " "; font-weight:400; color:var(--quiet); }
+  .many td { display:flex; justify-content:space-between; gap:.7rem; text-align:right; }
+  .many td::before { content:attr(data-head); color:var(--quiet); text-align:left; } }
 @media print { :root { --paper:#fff; --card:#fff; --ink:#000; --quiet:#444; --line:#bbb; } body { font-size:10pt; }
   header { padding-top:0; } figure,tr,.notes,.facts { break-inside:avoid; } h2,h3 { break-after:avoid; }
   pre { white-space:pre-wrap; } .scroll,.sheet { overflow:visible; } .pair { grid-template-columns:1fr 1fr; } }
@@ -105,14 +116,24 @@ def picture(drawn: style.Drawn, alt: str, caption: str) -> str:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -> str:
-    """Return a table from heads and from rows of cells that `cell` has made."""
+    """Return a table from heads and from rows of cells that `cell` has made.
+
+    Of many columns, a phone shows each row as a list of them: a cell knows its head.
+    """
     left = dict.fromkeys(("kind", "activation", "weights"), ' class="words"')
     top = "".join(f'<th scope="col"{left.get(head, "")}>{escape(head)}</th>' for head in heads)
-    body = "".join(f"<tr>{''.join(row)}</tr>\n" for row in rows)
+    kind = ' class="many"' if len(heads) > MOST_ON_A_PHONE else ""
+    body = "".join(f"<tr>{''.join(map(_headed, row, heads))}</tr>\n" for row in rows)
     return (
-        f'<div class="scroll" tabindex="0"><table><thead><tr>{top}</tr></thead><tbody>\n{body}</tbody></table>'
+        f'<div class="scroll" tabindex="0"><table{kind}><thead><tr>{top}</tr></thead><tbody>\n{body}</tbody></table>'
         f'<p class="caption">{escape(caption)}</p></div>\n'
     )
+
+
+def _headed(made: str, head: str) -> str:
+    """Return a cell with its head as an attribute."""
+    tag = made[:3]  # <th or <td
+    return f'{tag} data-head="{escape(head)}"{made[3:]}'
 
 
 def cell(text: str, head: bool = False, words: bool = False) -> str:

@@ -21,6 +21,7 @@ from glassnet.insight.style import (
     axes_or_new,
     drawable,
     house_style,
+    legend_by,
 )
 from glassnet.insight.summary import LayerStatistics
 from glassnet.objective import Objective
@@ -136,7 +137,7 @@ def signal_sizes(statistics: Sequence[LayerStatistics], ax: Axes | None = None) 
         ax.set_xticks(layers, [_caption(one).replace(": ", "\n") for one in statistics])
         ax.set_xlim(0.6, len(layers) + 0.4)
         ax.set_ylabel("size of the signal")
-        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, columnspacing=1.2)
+        legend_by(ax, 2)
     return ax
 
 

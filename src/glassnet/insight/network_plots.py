@@ -22,6 +22,8 @@ from glassnet.insight.style import (
     drawable,
     figure_of,
     house_style,
+    legend_by,
+    width_of,
 )  # fmt: skip
 from glassnet.layers import Dropout
 from glassnet.network import Network
@@ -43,6 +45,7 @@ def network_diagram(net: Network, theta: Array | None = None, ax: Axes | None = 
     tallest = max(float(np.ptp(y)) for _, y in shown)
     with house_style():
         ax = axes_or_new(ax, (max(5.2, 1.6 * len(columns) + 0.6), 0.8 + 0.29 * (tallest + 2.4)))
+        size = min(9.5, 9.5 * width_of(ax) / len(columns))  # a caption takes up to an inch
         for x in range(1, len(columns)):
             _edges(ax, x, shown[x - 1], shown[x], weights[columns[x][0] - 1])
         for x, ((number, units, caption), (_, y)) in enumerate(zip(columns, shown, strict=True)):
@@ -51,13 +54,14 @@ def network_diagram(net: Network, theta: Array | None = None, ax: Axes | None = 
                 ax.scatter([x] * 3, [-0.28, 0, 0.28], s=5, color=INK, zorder=3)
             for i, line in enumerate(caption.split("\n")):
                 y_text = -tallest / 2 - 1.25 - 0.75 * i
-                ax.text(x, y_text, line, ha="center", va="baseline", color=MUTED if i else INK)
+                ax.text(x, y_text, line, ha="center", va="baseline", size=size, color=MUTED if i else INK)
+        above = 0.5
         if theta is not None:
             for label, colour in (("positive weight", BLUE), ("negative weight", VERMILLION)):
                 ax.plot([], [], color=colour, lw=2.2, label=label)
-            ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+            above = 0.5 if legend_by(ax, 2) else 2.5
         lines = max(caption.count("\n") for *_, caption in columns)
-        ax.set(xlim=(-0.5, len(columns) - 0.5), ylim=(-tallest / 2 - 1.6 - 0.75 * lines, tallest / 2 + 0.5))
+        ax.set(xlim=(-0.5, len(columns) - 0.5), ylim=(-tallest / 2 - 1.6 - 0.75 * lines, tallest / 2 + above))
         ax.set_axis_off()
     return ax
 

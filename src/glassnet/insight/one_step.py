@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from glassnet.arrays import Array, check_count
-from glassnet.errors import fault
+from glassnet.errors import fault, type_fault
 from glassnet.insight.equations import activation_value, standard_loss
 from glassnet.insight.exact import Exact, exactly, floats
 from glassnet.insight.expressions import Derivative, Expr, Number, Symbol
@@ -131,7 +132,7 @@ def take_step(
     theta: Array,
     X: npt.ArrayLike,
     Y: npt.ArrayLike,
-    learning_rate: float,
+    learning_rate: Any,
     units: Mapping[int, Sequence[int]] | None,
     fractions: bool,
 ) -> Step:
@@ -141,6 +142,8 @@ def take_step(
     theta = np.asarray(theta, dtype=np.float64)
     if theta.shape != (net.n_parameters,):
         raise fault("theta", f"({net.n_parameters},)", theta.shape, "Take net.init(rng=0).")
+    if isinstance(learning_rate, bool) or not isinstance(learning_rate, Real):
+        raise type_fault("learning_rate", "a positive number", repr(learning_rate), "For example 0.5.")
     if not 0 < float(learning_rate) < np.inf:
         raise fault("learning_rate", "positive", learning_rate)
     x, y = np.asarray(X), np.asarray(Y)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from glassnet.arrays import Array, as_floats
 from glassnet.errors import fault
@@ -118,8 +119,9 @@ def heat_map(
     columns: Sequence[str],
     texts: Sequence[Sequence[str]] | None = None,
     limits: tuple[float, float] | None = None,
+    framed: tuple[int, int] | None = None,
 ) -> Axes:
-    """Draw `values` (r, c) as shades with the number (or the text) in each cell."""
+    """Draw `values` (r, c) as shades with the number (or the text) in each cell; `framed` (row, column) stands out."""
     cells = np.asarray(values, dtype=float)
     if cells.shape != (len(rows), len(columns)):
         raise fault("values", f"({len(rows)}, {len(columns)})", cells.shape)
@@ -131,6 +133,9 @@ def heat_map(
                 dark = np.isfinite(cells[i, j]) and cells[i, j] > low + 0.55 * (high - low)
                 text = texts[i][j] if texts is not None else f"{cells[i, j]:.3g}"
                 ax.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if dark else plots.INK)
+        if framed is not None:
+            corner = framed[1] - 0.47, framed[0] - 0.47
+            ax.add_patch(Rectangle(corner, 0.94, 0.94, fill=False, edgecolor=plots.VERMILLION, linewidth=2.2))
         ax.set_xticks(range(len(columns)), columns)
         ax.set_yticks(range(len(rows)), rows)
         ax.grid(visible=False)

@@ -1,4 +1,4 @@
-"""Pictures of a network, its training and its results; each returns the axes that it drew in.
+"""Pictures of a network, its training and its results; each returns the axes that it drew in (a list, where many).
 
     from glassnet.insight import plots
     plots.learning_curves(run.history)

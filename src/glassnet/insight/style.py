@@ -23,8 +23,8 @@ from glassnet.errors import type_fault
 
 __all__ = [
     "AMBER", "BLUE", "CYCLE", "DIVERGING", "FAINT", "GREEN", "INK", "MARKS", "MUTED", "PURPLE", "SHADES", "SKY",
-    "VERMILLION", "Axes", "Drawn", "Figure", "axes_or_new", "drawable", "figure_of", "house_style", "to_png_base64",
-    "to_svg",
+    "VERMILLION", "Axes", "Drawn", "Figure", "axes_or_new", "drawable", "figure_of", "house_style", "legend_by",
+    "to_png_base64", "to_svg", "width_of",
 ]  # fmt: skip
 
 BLUE, AMBER, GREEN, VERMILLION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
@@ -91,6 +91,24 @@ def to_png_base64(drawn: Drawn, dpi: float = 150) -> str:
 def axes_or_new(ax: Axes | None, size: tuple[float, float] = (5.2, 3.3)) -> Axes:
     """Return these axes, or those of a new figure of that size in inches."""
     return Figure(figsize=size).add_subplot() if ax is None else ax
+
+
+def width_of(ax: Axes) -> float:
+    """Return how wide axes are, in inches."""
+    return float(figure_of(ax).get_figwidth() * ax.get_position().width)
+
+
+def legend_by(ax: Axes, columns: int) -> bool:
+    """Put a legend above the axes and return True, where they are alone in their figure; else a small one inside.
+
+    Above small axes it would lie on their neighbours, or be cut.
+    """
+    alone = len(figure_of(ax).axes) == 1
+    if alone:
+        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, columnspacing=1.2)
+    else:
+        ax.legend(loc="best", fontsize=7, frameon=True, framealpha=0.8, edgecolor="none", handlelength=1.2)
+    return alone
 
 
 def drawable(text: str, number: int = 0, most: int = 18) -> str:

@@ -23,6 +23,7 @@ from glassnet.insight.style import (
     drawable,
     figure_of,
     house_style,
+    legend_by,
 )  # fmt: skip
 from glassnet.network import Network
 from glassnet.objective import Objective
@@ -81,7 +82,7 @@ def _classes(ax: Axes, model: Any, plane: Array, extent: Any, points: Array, lab
         look: dict[str, Any] = {"color": CYCLE[k % len(CYCLE)], "marker": MARKS[k % len(MARKS)], "edgecolor": "white"}
         name = drawable(str(classes[k]), k + 1)
         ax.scatter(here[:, 0], here[:, 1], s=34, linewidth=0.8, zorder=3, label=name, **look)
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=min(len(classes), 5))
+    legend_by(ax, min(len(classes), 5))
 
 
 def _levels(ax: Axes, values: Array, extent: Any, points: Array) -> None:
@@ -172,7 +173,7 @@ def loss_landscape(
             ax.plot(*steps.T, color=VERMILLION, linewidth=1.4, marker=".", markersize=3, label="path of theta")
             ax.plot(*steps[0], marker="o", markerfacecolor="white", markeredgecolor=VERMILLION)
         ax.plot(0, 0, marker="*", markersize=11, color=VERMILLION, markeredgecolor="white", linestyle="", label="theta")
-        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+        legend_by(ax, 2)
         names = ("main direction {}" if directions is None and walked is not None else "direction {}",) * 2
         ax.set(xlabel=names[0].format(1), ylabel=names[1].format(2))
         ax.grid(visible=False)

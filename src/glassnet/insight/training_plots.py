@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from glassnet.arrays import Array
-from glassnet.errors import fault
-from glassnet.history import COLUMNS, History
-from glassnet.insight.style import CYCLE, MUTED, Axes, axes_or_new, drawable, house_style
+from glassnet.errors import fault, type_fault
+from glassnet.history import COLUMNS, History, Run
+from glassnet.insight.style import CYCLE, MUTED, Axes, axes_or_new, drawable, house_style, legend_by
 
 __all__ = ["learning_curves", "score_curves", "score_names"]
 
@@ -27,9 +28,7 @@ def learning_curves(history: History | Sequence[History], ax: Axes | None = None
     Several histories, of other seeds for example, are drawn as their median and a band from the lowest to the highest,
     over the epochs that all of them have.
     """
-    runs = [history] if isinstance(history, History) else list(history)
-    if not runs:
-        raise fault("history", "at least one run's", "none")
+    runs = _histories(history)
     with house_style():
         ax = axes_or_new(ax)
         curves = _losses(runs)
@@ -49,6 +48,18 @@ def learning_curves(history: History | Sequence[History], ax: Axes | None = None
         ax.plot([epoch], [last[at]], "o", ms=7, mfc="white", mec=colour, mew=1.8, label=f"lowest: epoch {epoch}")
         ax.legend()
     return ax
+
+
+def _histories(given: Any) -> list[History]:
+    """Return one history or several as a list; raises GlassnetError for anything else."""
+    runs = list(given) if isinstance(given, list | tuple) else [given]
+    if not runs:
+        raise fault("history", "at least one run's", "none")
+    for one in runs:
+        if not isinstance(one, History):
+            remedy = "Take its .history." if isinstance(one, Run) else "Take run.history, or an estimator's history_."
+            raise type_fault("history", "a History, or a list of them", f"a {type(one).__name__}", remedy)
+    return runs
 
 
 def _losses(runs: Sequence[History]) -> dict[str, Array]:
@@ -71,6 +82,7 @@ def score_names(history: History) -> tuple[str, ...]:
 
 def score_curves(history: History, ax: Axes | None = None) -> Axes:
     """Draw the metrics by epoch, those of the validation rows where they were measured."""
+    (history,) = _histories([history])
     with house_style():
         ax = axes_or_new(ax)
         names = score_names(history)
@@ -81,7 +93,7 @@ def score_curves(history: History, ax: Axes | None = None) -> Axes:
         rows = "validation" if held_out else "training"
         ax.set_ylabel(f"{drawable(labels[names[0]])} on {rows} rows" if len(drawn) == 1 else f"score on {rows} rows")
         if len(drawn) > 1:
-            ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=min(len(drawn), 4))
+            legend_by(ax, min(len(drawn), 4))
     return ax
 
 

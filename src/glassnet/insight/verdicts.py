@@ -145,6 +145,7 @@ class Verdict:
     residual           what is left of the error when the named fault is taken into account
     n_compared         entries that were measured
     received           the shape of the gradient that was returned; None where there was none
+    nearby             the numbers are those at parameters near yours: at yours, where both may be 0, nothing is seen
     """
 
     name: str
@@ -161,6 +162,7 @@ class Verdict:
     residual: float
     n_compared: int
     received: tuple[int, ...] | None
+    nearby: bool = False
 
     @property
     def code(self) -> str:
@@ -183,8 +185,10 @@ class Verdict:
         if self.error == float("inf"):
             return "; ".join(parts) or "it cannot be compared"
         if self.error > 1e-9 or not parts:
-            at = f"at {list(self.index)} " if self.index else ""
-            parts.append(f"{at}yours is {self.yours:.6g}, measured {self.measured:.6g}")
+            where = "your parameters hide it; near them, " if self.nearby else ""
+            at = f"{where}at {list(self.index)} " if self.index else where
+            right = "the right one is" if self.nearby else "measured"
+            parts.append(f"{at}yours is {self.yours:.6g}, {right} {self.measured:.6g}")
             if self.residual < float("inf"):
                 parts.append(f"without this fault they agree to {_digits(self.residual)}")
         return "; ".join(parts)

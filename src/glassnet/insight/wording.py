@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -59,12 +59,23 @@ def verdict(case: Case, j: int) -> Verdict:
     error = float(miss[worst]) / case.top(j) if smooth.size else 0.0
     seen = (error, int(own.entries[worst]), float(G.ravel()[own.entries[worst]]), float(own.value[worst]))
     allowed = case.tolerance * case.top(j) + 20 * own.error
+    here = bool((miss[smooth] <= allowed[smooth]).all())
     elsewhere = _elsewhere(case, j)
-    right = bool((miss[smooth] <= allowed[smooth]).all()) and elsewhere <= case.tolerance
-    if right:
+    if here and elsewhere[0] <= case.tolerance:
         codes = case.shapes.codes[j] or (("right",) if smooth.size or _judged(case, j) else ("kink",))
         return _verdict(case, j, codes, Finding((), 0.0, 0.0), seen)
-    finding = case.found.get(j)
+    if here:  # all zeros at weights of zero, say: nothing could be seen there
+        return replace(_fault(case, j, smooth, elsewhere, elsewhere[0]), nearby=True)
+    return _fault(case, j, smooth, seen, max(error, elsewhere[0]))
+
+
+Seen = tuple[float, int, float, float]
+"""The largest relative error, the flat entry that it is at, and the two numbers there: yours and the right one."""
+
+
+def _fault(case: Case, j: int, smooth: Array, seen: Seen, worst: float) -> Verdict:
+    """Return the verdict on an array that is not right: `worst` is its largest relative error at any point."""
+    own, finding = case.measured[j], case.found.get(j)
     if finding is not None and finding.codes:
         return _verdict(case, j, (*case.shapes.codes[j], *finding.codes), finding, seen)
     nothing = Finding((), 0.0, float("inf"))
@@ -72,19 +83,22 @@ def verdict(case: Case, j: int) -> Verdict:
         return _verdict(case, j, ("zero",), Finding((), 0.0, 0.0), seen)
     if smooth.size and float(np.median(own.error[smooth])) > 1e-2 * case.top(j):
         return _verdict(case, j, ("too_coarse",), nothing, seen)
-    code = "nearly_right" if max(error, elsewhere) < 1e-3 else "unknown"
+    code = "nearly_right" if worst < 1e-3 else "unknown"
     return _verdict(case, j, (*case.shapes.codes[j], code), nothing, seen)
 
 
-def _elsewhere(case: Case, j: int) -> float:
-    """Return the largest relative error at the points other than the first."""
-    worst = 0.0
+def _elsewhere(case: Case, j: int) -> Seen:
+    """Return what is worst at the points other than the first."""
+    worst: Seen = (0.0, 0, 0.0, 0.0)
     for point, truth in zip(case.points[1:], case.truths[1:], strict=True):
         g, keep = point.grads[j], np.isfinite(truth[j])
         if g is not None and keep.any():
             everything = max(float(np.nanmax(np.abs(t), initial=0.0)) for t in truth)
             top = max(float(np.abs(truth[j][keep]).max()), 1e-3 * everything, 1e-12)
-            worst = max(worst, float(np.abs(g[keep] - truth[j][keep]).max()) / top)
+            miss = np.where(keep, np.abs(g - truth[j]), 0.0)
+            at = int(miss.argmax())
+            if float(miss.flat[at]) / top > worst[0]:
+                worst = (float(miss.flat[at]) / top, at, float(g.flat[at]), float(truth[j].flat[at]))
     return worst
 
 
@@ -96,9 +110,7 @@ def _all_zero(case: Case, j: int) -> bool:
     return all(point.grads[j] is not None and not np.any(point.grads[j]) for point in case.points)
 
 
-def _verdict(
-    case: Case, j: int, codes: tuple[str, ...], finding: Finding, seen: tuple[float, int, float, float]
-) -> Verdict:
+def _verdict(case: Case, j: int, codes: tuple[str, ...], finding: Finding, seen: Seen) -> Verdict:
     l, own = case.layer(j), case.measured[j]
     lines = general_lines(case.names[j])
     if case.net is not None and l is not None:
