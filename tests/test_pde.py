@@ -12,9 +12,9 @@ from glassnet.errors import GlassnetError
 from glassnet.gradcheck import central_differences
 from glassnet.pde import EQUATIONS, Equation, get, solve
 from glassnet.pde.deep_bsde import Unknowns, value_and_grad
-from glassnet.pde.equations import check, complete
+from glassnet.pde.equations import check, complete, pulled
 from glassnet.pde.paths import Sampler
-from glassnet.pde.skips import middle
+from glassnet.pde.skips import way
 
 
 @pytest.mark.parametrize("name", EQUATIONS)
@@ -75,15 +75,36 @@ def test_a_straight_way_finds_z_where_the_solution_depends_on_the_radius():
     assert straight.relative_error < 0.005
     equation = get("hjb", dim=20, steps=5)
     X = Sampler(equation, [np.random.default_rng(1)], 4000).draw().X
-    np.testing.assert_allclose(middle(equation).length, np.sqrt((X[1:-1] ** 2).sum(axis=2).mean(axis=1)), rtol=0.05)
-    assert not middle(equation).centre.any()
+    from_the_middle = way(equation)
+    np.testing.assert_allclose(from_the_middle.length, np.sqrt((X[1:-1] ** 2).sum(axis=2).mean(axis=1)), rtol=0.05)
+    np.testing.assert_array_equal(from_the_middle.of(X[1:-1]), X[1:-1])
 
 
 def test_the_middle_of_a_drifting_path_is_the_path_without_noise():
     one = get("different_rates", dim=3, steps=4)
     expected = 100 * np.exp((0.06 - 0.02) * one.dt * np.arange(1, 4))
-    np.testing.assert_allclose(middle(one).centre[:, 0, 0], expected, rtol=1e-12)
-    assert (middle(one).length < 60).all(), "the spread, not the distance from 0"
+    np.testing.assert_allclose(way(one).of(np.zeros((3, 1, 3)))[:, 0, 0], -expected, rtol=1e-12)
+    assert (way(one).length < 60).all(), "the spread, not the distance from 0"
+
+
+def test_the_way_along_the_gradient_of_g_is_sigma_transposed_times_it():
+    sigma = np.array([[2.0, 1.0], [0.0, 3.0]])
+    walk = Equation("walk", dim=2, horizon=1.0, steps=3, diffusion=sigma, g=lambda x: (x * x).sum(-1) / 2,
+                    dg_dx=lambda x: x)  # fmt: skip
+    X = np.random.default_rng(0).standard_normal((2, 5, 2))
+    np.testing.assert_allclose(way(walk).of(X), X @ sigma, rtol=1e-12)
+    diagonal = replace(walk, diffusion=lambda t, x: (1 + t) * x)
+    np.testing.assert_allclose(way(diagonal).of(X)[1], (1 + 2 / 3) * X[1] ** 2, rtol=1e-12)
+    many = replace(walk, diffusion=lambda t, x: np.tile(sigma, (len(x), 1, 1)))
+    np.testing.assert_allclose(pulled(many, 0.0, X[0], X[0]), X[0] @ sigma, rtol=1e-12)
+
+
+def test_the_gradient_of_g_leads_to_a_solution_that_goes_up_and_down_with_it():
+    one = get("reaction_diffusion", dim=20, steps=6)
+    options = {"iterations": 300, "hidden": (4,), "learning_rate": 0.02}
+    plain, straight = (solve(e, **options) for e in (replace(one, dg_dx=None), one))
+    assert straight.loss < 0.2 * plain.loss
+    assert straight.relative_error < 0.3 * plain.relative_error
 
 
 def test_a_planted_fault_in_the_recursion_is_seen():
@@ -105,6 +126,13 @@ def test_a_wrong_derivative_and_a_wrong_shape_are_named():
         check(replace(hjb, df_dz=lambda t, x, u, z: z))
     with pytest.raises(GlassnetError, match="g of hjb must be numbers of shape"):
         check(replace(hjb, g=lambda x: x))
+    waves = get("reaction_diffusion", dim=4)
+    with pytest.raises(
+        GlassnetError, match=r"dg_dx of reaction_diffusion must be the derivative of g: given .* left out"
+    ):
+        check(replace(waves, dg_dx=lambda x: x))
+    with pytest.raises(GlassnetError, match=r"dg_dx of reaction_diffusion must be numbers of shape \(64, 4\)"):
+        check(replace(waves, dg_dx=lambda x: np.ones((64, 3))))
     with pytest.raises(GlassnetError, match="horizon of hjb must be a positive time"):
         replace(hjb, horizon=-1.0)
 

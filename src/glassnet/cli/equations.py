@@ -164,8 +164,7 @@ def print_solution(solution: Solution) -> None:
         say(f"known      {equation.known:.8g}  {equation.known_from}")
         off = f"{abs(solution.value - equation.known) / abs(equation.known):.2%} off"
         published = equation.published_error
-        runs = f" with {equation.iterations:,} iterations"
-        beside = f"; published: {published:.2%}{runs}, by {equation.source}" if published is not None else ""
+        beside = f"; published: {published:.2%}, by {equation.source}" if published is not None else ""
         say(f"ours       {off}{beside}")
     if solution.other is not None:
         _say_steps(solution)
