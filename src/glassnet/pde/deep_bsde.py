@@ -167,6 +167,11 @@ class Unknowns:
         return self.equation.steps - 1 if self.skip else 0
 
     @property
+    def steered(self) -> bool:
+        """Whether the equation's paths are steered: along the straight way, so not without it."""
+        return self.equation.steered and self.skip
+
+    @property
     def n_first(self) -> int:
         """How many numbers stand before the networks in theta."""
         return self.start.layout.size + self.n_skips

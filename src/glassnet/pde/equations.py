@@ -43,7 +43,8 @@ class Equation:
 
     The paths follow dX = drift dt + sigma dW: `drift` is a number, (d,) or a function (t, x) -> (m, d); `diffusion` a
     number, (d,) for a diagonal, (d, d), or a function (t, x) -> (m, d) (diagonal) or (m, d, d). `sampler(t, x, dt, dW)
-    -> x at t + dt` is an exact step in the place of Euler's. `u_start` is where u0 starts from.
+    -> x at t + dt` is an exact step in the place of Euler's. `steered` paths drift with df/dz to where the solution is
+    decided, which other paths reach too rarely (steering.py). `u_start` is where u0 starts from.
 
     `known` is the value of u(0, x0) where there is one, `known_from` says what it is, `bracket` holds bounds, and
     `published_error` the relative error that the method's authors reached.
@@ -68,6 +69,7 @@ class Equation:
     drift: Coefficient = field(default=0.0, kw_only=True)
     diffusion: Coefficient = field(default=1.0, kw_only=True)
     sampler: Sampler | None = field(default=None, kw_only=True)
+    steered: bool = field(default=False, kw_only=True)
     u_start: tuple[float, float] = field(default=(0.0, 1.0), kw_only=True)
     iterations: int = field(default=2000, kw_only=True)
     learning_rate: float | Schedule = field(default=1e-2, kw_only=True)

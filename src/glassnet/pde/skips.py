@@ -29,9 +29,9 @@ PATHS = 256
 
 @dataclass(frozen=True, eq=False)
 class Way:
-    """w_n = `of`(X) / `length`: (N-1, m, d) from X (N-1, m, d), divided by numbers (N-1,)."""
+    """w_n = `of`(X, first) / `length`: (k, m, d) from X (k, m, d) at times first, first + 1 ...; `length` (N-1,)."""
 
-    of: Callable[[Array], Array]
+    of: Callable[[Array, int], Array]
     length: Array
 
 
@@ -48,7 +48,11 @@ def _from_the_middle(equation: Equation) -> Way:
     centre = np.array(at[1:]).reshape(equation.steps - 1, 1, equation.dim)
     X = Sampler(equation, [np.random.default_rng(0)], PATHS).draw().X[1:-1]
     R = np.sqrt(((X - centre) ** 2).sum(axis=2).mean(axis=1))
-    return Way(lambda X: X - centre.astype(X.dtype), np.asarray(np.where(R > 0, R, 1.0)))
+
+    def of(X: Array, first: int) -> Array:
+        return np.asarray(X - centre[first - 1 : first - 1 + len(X)].astype(X.dtype))
+
+    return Way(of, np.asarray(np.where(R > 0, R, 1.0)))
 
 
 def _to_the_end(equation: Equation) -> Way:
@@ -56,9 +60,9 @@ def _to_the_end(equation: Equation) -> Way:
     times, dg_dx = equation.times[1:-1], equation.dg_dx
     assert dg_dx is not None
 
-    def of(X: Array) -> Array:
+    def of(X: Array, first: int) -> Array:
         slope = np.broadcast_to(np.asarray(dg_dx(X.reshape(-1, X.shape[2]))), (len(X) * X.shape[1], X.shape[2]))
-        each = zip(times, X, slope.reshape(X.shape), strict=True)
+        each = zip(times[first - 1 :], X, slope.reshape(X.shape), strict=False)
         return np.array([pulled(equation, float(t), x, one) for t, x, one in each], X.dtype).reshape(X.shape)
 
     return Way(of, np.ones(len(times)))
@@ -76,7 +80,7 @@ class Skips:
     def add(cls, s: Array, way: Way, paths: Paths, z: Array, q: Array) -> Skips:
         """Add s_n w_n(X_n) to z (N, m, d) and its product with dW_n to q (N, m), for s (K, N-1), n >= 1."""
         X, dW = paths.X[1:-1], paths.dW[1:]
-        whole = way.of(X)
+        whole = way.of(X, 1)
         size = np.repeat((s / way.length).T, X.shape[1] // len(s), axis=1).astype(z.dtype)
         along = np.einsum("nmd,nmd->nm", whole, dW)
         z[1:] += size[:, :, None] * whole

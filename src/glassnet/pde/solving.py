@@ -28,6 +28,7 @@ from glassnet.pde.equations import Equation, check, complete
 from glassnet.pde.learners import learner
 from glassnet.pde.paths import Paths, Sampler
 from glassnet.pde.starts import PointStart
+from glassnet.pde.steering import UNSTEERED, steering
 from glassnet.schedules import as_schedule
 
 __all__ = ["Snapshot", "Solution", "solve"]
@@ -381,7 +382,9 @@ class _Run:
     def _draw_ahead(self) -> None:
         """Have the next paths drawn as soon as the networks have done their part."""
         if self.done + 1 < self.n:
-            self.next = self.learner.aside(self.sampler.draw)
+            steered = self.unknowns.steered and self.done >= UNSTEERED
+            way = steering(self.unknowns, self.first) if steered else None
+            self.next = self.learner.aside(partial(self.sampler.draw, way))
 
     def _see_divergence(self, losses: Array) -> None:
         most = TOO_LARGE * (1.0 + self.losses[0])
