@@ -10,7 +10,7 @@ import glassnet
 from glassnet.callbacks import Request
 from glassnet.errors import GlassnetError
 from glassnet.gradcheck import central_differences
-from glassnet.pde import EQUATIONS, Equation, get, solve
+from glassnet.pde import EQUATIONS, Equation, get, learners, solve
 from glassnet.pde.deep_bsde import Unknowns, value_and_grad
 from glassnet.pde.equations import check, complete, pulled
 from glassnet.pde.paths import Sampler
@@ -307,6 +307,40 @@ def test_callbacks_and_ctrl_c_end_a_run_with_what_it_has():
 def test_what_cannot_be_right_is_named(arguments, message):
     with pytest.raises(GlassnetError, match=message):
         solve(**{"equation": "hjb"} | arguments)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_first_run_says_that_it_compiles(monkeypatch, fails):
+    seen = []
+
+    class Clock:
+        def __init__(self, seconds, say, lines):
+            seen.append((seconds, say, *lines))
+
+        def start(self):
+            seen.append("start")
+
+        def cancel(self):
+            seen.append("cancel")
+
+    def compiled(*arguments):
+        seen.append("compile")
+        if fails:
+            raise GlassnetError("no compiler")
+        return learners.Plain(*arguments)
+
+    monkeypatch.setattr(learners, "Timer", Clock)
+    monkeypatch.setitem(learners.ENGINES, "numba", compiled)
+    monkeypatch.setattr(learners, "find_spec", lambda name: object())
+    if fails:
+        with pytest.raises(GlassnetError, match="no compiler"):
+            solve("discount", iterations=1, engine="numba")
+    else:
+        solve("discount", iterations=1, engine="numba")
+    assert seen == [(2.0, learners.say_once, learners.COMPILING), "start", "compile", "cancel"]
+    assert "glassnet warmup --pde" in learners.COMPILING
+    solve("discount", iterations=1, engine="numpy")
+    assert len(seen) == 4, "nothing is compiled for NumPy"
 
 
 def test_the_name_is_loaded_when_it_is_asked_for():

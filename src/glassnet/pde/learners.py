@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future
 from importlib.util import find_spec
+from threading import Timer
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,6 +27,14 @@ BLOCK = 32_768
 """Numbers that a rule moves at a time: they stay in the cache."""
 WORTH_COMPILING = 2e10
 """Additions and multiplications of a whole run; with fewer, NumPy has finished before compiled code is loaded."""
+
+
+SECONDS_TO_FETCH = 2.0
+"""Compiled code that lies on the disk is there sooner; what takes longer is being compiled."""
+COMPILING = (
+    "The solver of equations is being compiled, once for each dtype; later runs fetch it from the disk "
+    "(ahead: glassnet warmup --pde)."
+)
 
 
 class Learner(Protocol):
@@ -138,4 +147,12 @@ def learner(
     if name == "numba" and find_spec("numba") is None:
         say_once("Numba is not installed: equations are solved by NumPy, several times slower (pip install numba).")
         name = "numpy"
-    return ENGINES[name](unknowns, rule, theta, state, batch)
+    if name != "numba":
+        return ENGINES[name](unknowns, rule, theta, state, batch)
+    notice = Timer(SECONDS_TO_FETCH, say_once, [COMPILING])
+    notice.daemon = True
+    notice.start()
+    try:
+        return ENGINES[name](unknowns, rule, theta, state, batch)
+    finally:
+        notice.cancel()

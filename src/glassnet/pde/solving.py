@@ -49,6 +49,8 @@ class Snapshot:
     u0: Array
     losses: Array
     seconds: float
+    steps: int
+    """Time steps: with `other_steps` there is a second run with others."""
 
     @property
     def seconds_left(self) -> float:
@@ -328,7 +330,8 @@ def _ask(callbacks: Sequence[Callback], run: _Run, seconds: float) -> Request | 
     if not callbacks:
         return None
     at = run.done - 1
-    seen = Snapshot(run.done, len(run.u0), run.u0[at].copy(), run.losses[at].copy(), seconds)
+    steps = run.unknowns.equation.steps
+    seen = Snapshot(run.done, len(run.u0), run.u0[at].copy(), run.losses[at].copy(), seconds, steps)
     requests = [callback(seen) for callback in callbacks]
     return next((request for request in requests if request is not None and request.stop), None)
 
