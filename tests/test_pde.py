@@ -332,6 +332,7 @@ def test_a_first_run_says_that_it_compiles(monkeypatch, fails):
     monkeypatch.setattr(learners, "Timer", Clock)
     monkeypatch.setitem(learners.ENGINES, "numba", compiled)
     monkeypatch.setattr(learners, "find_spec", lambda name: object())
+    monkeypatch.setattr(learners, "is_kept", lambda name: name == "stack.run_float32")
     if fails:
         with pytest.raises(GlassnetError, match="no compiler"):
             solve("discount", iterations=1, engine="numba")
@@ -341,6 +342,9 @@ def test_a_first_run_says_that_it_compiles(monkeypatch, fails):
     assert "glassnet warmup --pde" in learners.COMPILING
     solve("discount", iterations=1, engine="numpy")
     assert len(seen) == 4, "nothing is compiled for NumPy"
+    monkeypatch.setitem(learners.ENGINES, "numba", learners.Plain)
+    solve("discount", iterations=1, engine="numba", dtype="float32")
+    assert len(seen) == 4, "nor what is kept already"
 
 
 def test_the_name_is_loaded_when_it_is_asked_for():

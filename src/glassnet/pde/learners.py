@@ -16,6 +16,7 @@ import numpy as np
 from glassnet import activations
 from glassnet.arrays import Array
 from glassnet.engines import say_once
+from glassnet.engines.storage import is_kept
 from glassnet.errors import choose
 from glassnet.optimizers import Rule, RuleState
 from glassnet.pde.deep_bsde import NORM, Reference, Unknowns
@@ -30,7 +31,7 @@ WORTH_COMPILING = 2e10
 
 
 SECONDS_TO_FETCH = 2.0
-"""Compiled code that lies on the disk is there sooner; what takes longer is being compiled."""
+"""Compiled code that lies elsewhere on the disk is there sooner; what takes longer is being compiled."""
 COMPILING = (
     "The solver of equations is being compiled, once for each dtype; later runs fetch it from the disk "
     "(ahead: glassnet warmup --pde)."
@@ -147,7 +148,7 @@ def learner(
     if name == "numba" and find_spec("numba") is None:
         say_once("Numba is not installed: equations are solved by NumPy, several times slower (pip install numba).")
         name = "numpy"
-    if name != "numba":
+    if name != "numba" or is_kept(f"stack.run_{theta.dtype}"):
         return ENGINES[name](unknowns, rule, theta, state, batch)
     notice = Timer(SECONDS_TO_FETCH, say_once, [COMPILING])
     notice.daemon = True
