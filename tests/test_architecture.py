@@ -60,7 +60,6 @@ HOUSE = [
         "training",
         "streaming",
         "population",
-        "warming",
     ),
     *(
         "insight/summary",
@@ -110,7 +109,7 @@ HOUSE = [
     "insight/__init__",
     *("datasets", "table_files", "table_batches", "tables", "persistence"),
     *("estimators/", "pde/"),
-    "search",
+    *("search", "warming"),
     *("export/__init__", "export/tracing", "export/plan", "export/scaling", "export/reading"),
     *("export/names", "export/c_code", "export/numpy_code", "onnx_export"),
     *("insight/doctor", "certificate"),

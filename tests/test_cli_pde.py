@@ -42,11 +42,12 @@ def test_one_equation_prints_ours_beside_the_reference_and_draws(run: Run) -> No
 
 
 def test_dimensions_and_dtype_are_passed_on(run: Run) -> None:
-    code, out, _ = run("pde hjb --dim 3 --steps 4 --iterations 3 --seeds 1 --dtype float32 --seed 5 --other-steps 0")
+    code, out, err = run("pde hjb --dim 3 --steps 4 --iterations 3 --seeds 1 --dtype float32 --seed 5 --other-steps 0")
     assert code == 0
     assert "d = 3, T = 1, 4 time steps; 1 seed, 3 iterations" in out
     assert "(one seed)" in out
     assert "extrapolated" not in out
+    assert "once more" not in err
     assert f"{pde.solve('hjb', dim=3, steps=4, iterations=3, seed=5, dtype=np.float32).value:.5f}" in out
 
 
@@ -56,8 +57,10 @@ def test_bounds_are_looked_at(run: Run) -> None:
 
 
 def test_the_error_of_time_steps_is_said(run: Run) -> None:
-    code, out, _ = run(f"{SHORT} --seeds 2")
+    code, out, err = run(f"{SHORT} --seeds 2")
     solution = pde.solve("discount", iterations=40, steps=5, seeds=2, other_steps=2)
+    first, second = err.split("once more with 2 time steps, for the error of 5 (--other-steps 0 leaves it out)\n")
+    assert all(re.search(r"iteration +40/40", part) for part in (first, second))
     assert (code, solution.other is not None) == (0, True)
     assert f"the error of 5 is about {solution.step_error:.5f}" in out
     assert f"extrapolated to no time step: {solution.extrapolated.mean():.5f}" in out

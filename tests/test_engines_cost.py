@@ -40,12 +40,12 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def unloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, COMPILED, raising=False)
-    monkeypatch.setattr(cost, "is_kept", lambda: True)
+    monkeypatch.setattr(cost, "was_kept", lambda: True)
 
 
 @pytest.fixture
 def cold(monkeypatch: pytest.MonkeyPatch, unloaded: None) -> None:
-    monkeypatch.setattr(cost, "is_kept", lambda: False)
+    monkeypatch.setattr(cost, "was_kept", lambda: False)
 
 
 # ---- what it costs to begin ---------------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ def test_the_same_run_takes_the_same_engine_whether_or_not_it_is_loaded(monkeypa
 def test_what_is_not_kept_is_to_be_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = estimate(job())
     assert kept.numba > cost.LOADING
-    monkeypatch.setattr(cost, "is_kept", lambda: False)
+    monkeypatch.setattr(cost, "was_kept", lambda: False)
     to_compile = estimate(job())
     assert to_compile.note == " (compiling it included)"
     assert to_compile.numba - kept.numba == pytest.approx(cost.COMPILING - cost.LOADING)
@@ -93,7 +93,7 @@ def test_what_is_not_kept_is_to_be_compiled(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.usefixtures("loaded")
 def test_where_it_is_loaded_the_disk_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cost, "is_kept", lambda: pytest.fail("looked"))
+    monkeypatch.setattr(cost, "was_kept", lambda: pytest.fail("looked"))
     assert estimate(job()).numba < 1.0
 
 

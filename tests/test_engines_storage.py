@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 import glassnet
-from glassnet.engines.storage import MAKING, digest, is_compiling, on_disk
+from glassnet.engines import storage
+from glassnet.engines.storage import MAKING, digest, is_compiling, is_kept, on_disk
 
 SOURCE = Path(glassnet.__file__).parent
 
@@ -63,6 +64,19 @@ def test_what_is_kept_carries_the_digest_in_its_name() -> None:
         """Nothing."""
 
     assert on_disk(kernel, runs, "float32") == (f"kernel_float32_{digest()}", True)
+
+
+def test_what_is_kept_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    now = digest()
+    monkeypatch.setattr(storage, "__file__", str(tmp_path / "storage.py"))
+    folder = tmp_path / "__pycache__"
+    folder.mkdir()
+    assert not is_kept()
+    (folder / f"stack.run_float32_{now}-134.py311.nbi").touch()
+    (folder / "stack.run_float64_0123-134.py311.nbi").touch()  # another version's
+    assert is_kept()
+    assert is_kept("stack.run_float32")
+    assert not is_kept("stack.run_float64")
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ from glassnet.errors import GlassnetError
 from glassnet.gradcheck import central_differences
 from glassnet.pde import EQUATIONS, Equation, get, solve
 from glassnet.pde.deep_bsde import Unknowns, value_and_grad
-from glassnet.pde.equations import check, complete
+from glassnet.pde.equations import check, complete, pulled
 from glassnet.pde.paths import Sampler
-from glassnet.pde.skips import middle
+from glassnet.pde.skips import way
+from glassnet.pde.steering import steering
 
 
 @pytest.mark.parametrize("name", EQUATIONS)
@@ -75,15 +76,62 @@ def test_a_straight_way_finds_z_where_the_solution_depends_on_the_radius():
     assert straight.relative_error < 0.005
     equation = get("hjb", dim=20, steps=5)
     X = Sampler(equation, [np.random.default_rng(1)], 4000).draw().X
-    np.testing.assert_allclose(middle(equation).length, np.sqrt((X[1:-1] ** 2).sum(axis=2).mean(axis=1)), rtol=0.05)
-    assert not middle(equation).centre.any()
+    from_the_middle = way(equation)
+    np.testing.assert_allclose(from_the_middle.length, np.sqrt((X[1:-1] ** 2).sum(axis=2).mean(axis=1)), rtol=0.05)
+    np.testing.assert_array_equal(from_the_middle.of(X[1:-1], 1), X[1:-1])
 
 
 def test_the_middle_of_a_drifting_path_is_the_path_without_noise():
     one = get("different_rates", dim=3, steps=4)
     expected = 100 * np.exp((0.06 - 0.02) * one.dt * np.arange(1, 4))
-    np.testing.assert_allclose(middle(one).centre[:, 0, 0], expected, rtol=1e-12)
-    assert (middle(one).length < 60).all(), "the spread, not the distance from 0"
+    np.testing.assert_allclose(way(one).of(np.zeros((3, 1, 3)), 1)[:, 0, 0], -expected, rtol=1e-12)
+    assert (way(one).length < 60).all(), "the spread, not the distance from 0"
+
+
+def test_the_way_along_the_gradient_of_g_is_sigma_transposed_times_it():
+    sigma = np.array([[2.0, 1.0], [0.0, 3.0]])
+    walk = Equation("walk", dim=2, horizon=1.0, steps=3, diffusion=sigma, g=lambda x: (x * x).sum(-1) / 2,
+                    dg_dx=lambda x: x)  # fmt: skip
+    X = np.random.default_rng(0).standard_normal((2, 5, 2))
+    np.testing.assert_allclose(way(walk).of(X, 1), X @ sigma, rtol=1e-12)
+    diagonal = replace(walk, diffusion=lambda t, x: (1 + t) * x)
+    np.testing.assert_allclose(way(diagonal).of(X[1:], 2)[0], (1 + 2 / 3) * X[1] ** 2, rtol=1e-12)
+    many = replace(walk, diffusion=lambda t, x: np.tile(sigma, (len(x), 1, 1)))
+    np.testing.assert_allclose(pulled(many, 0.0, X[0], X[0]), X[0] @ sigma, rtol=1e-12)
+
+
+def test_the_gradient_of_g_leads_to_a_solution_that_goes_up_and_down_with_it():
+    one = get("reaction_diffusion", dim=20, steps=6)
+    options = {"iterations": 300, "hidden": (4,), "learning_rate": 0.02}
+    plain, straight = (solve(e, **options) for e in (replace(one, dg_dx=None), one))
+    assert straight.loss < 0.2 * plain.loss
+    assert straight.relative_error < 0.3 * plain.relative_error
+
+
+def test_steered_paths_drift_with_the_slope_of_f_along_the_straight_way():
+    equation = EQUATIONS["hjb"](dim=3, steps=4, lam=5)
+    unknowns = Unknowns(equation, hidden=(4,), skip=True)
+    first = np.random.default_rng(0).standard_normal((2, unknowns.n_first)) / 10
+    b = steering(unknowns, first)
+    free, steered = (
+        Sampler(equation, [np.random.default_rng(k) for k in range(2)], 8).draw(drift) for drift in (None, b)
+    )
+    z2 = np.repeat(first[:, 5] / unknowns.way.length[1], 8)[:, None] * steered.X[2]  # u0, z0 (3), s_1, s_2, s_3
+    np.testing.assert_allclose(steered.dW[2], free.dW[2] - 5 * z2 * equation.dt, rtol=1e-12)
+    np.testing.assert_allclose(steered.dW[0, 8:], free.dW[0, 8:] - 5 * first[1, 1:4] * equation.dt, rtol=1e-12)
+    np.testing.assert_allclose(np.diff(steered.X, axis=0), np.sqrt(2) * steered.dW, rtol=1e-9, atol=1e-12)
+    far = Sampler(equation, [np.random.default_rng(k) for k in range(2)], 8).draw(steering(unknowns, 1e6 * first))
+    np.testing.assert_allclose(np.linalg.norm(far.dW[0] - free.dW[0], axis=1), np.sqrt(3 * equation.dt), rtol=1e-9)
+
+
+def test_steered_paths_find_what_rare_paths_decide():
+    equation = EQUATIONS["hjb"](dim=10, steps=10, lam=5)
+    options = {"iterations": 300, "hidden": (4,), "learning_rate": 0.01}
+    free, steered = (solve(replace(equation, steered=how), **options) for how in (False, True))
+    assert free.relative_error > 0.15
+    assert steered.relative_error < 0.6 * free.relative_error
+    np.testing.assert_array_equal(free.u0[:100], steered.u0[:100])
+    assert EQUATIONS["hjb"]().steered is False, "lam = 1 is solved as published"
 
 
 def test_a_planted_fault_in_the_recursion_is_seen():
@@ -105,6 +153,13 @@ def test_a_wrong_derivative_and_a_wrong_shape_are_named():
         check(replace(hjb, df_dz=lambda t, x, u, z: z))
     with pytest.raises(GlassnetError, match="g of hjb must be numbers of shape"):
         check(replace(hjb, g=lambda x: x))
+    waves = get("reaction_diffusion", dim=4)
+    with pytest.raises(
+        GlassnetError, match=r"dg_dx of reaction_diffusion must be the derivative of g: given .* left out"
+    ):
+        check(replace(waves, dg_dx=lambda x: x))
+    with pytest.raises(GlassnetError, match=r"dg_dx of reaction_diffusion must be numbers of shape \(64, 4\)"):
+        check(replace(waves, dg_dx=lambda x: np.ones((64, 3))))
     with pytest.raises(GlassnetError, match="horizon of hjb must be a positive time"):
         replace(hjb, horizon=-1.0)
 
@@ -197,6 +252,13 @@ def test_a_seed_does_not_depend_on_its_neighbours():
     alone = solve("hjb", dim=4, steps=4, iterations=20, seed=7)
     np.testing.assert_allclose(together.u0[:, 1], alone.u0[:, 0], rtol=1e-9)
     assert not np.allclose(together.u0[:, 0], alone.u0[:, 0])
+
+
+def test_nor_do_its_steered_paths():
+    equation = EQUATIONS["hjb"](dim=4, steps=4, lam=5)
+    together = solve(equation, iterations=120, seeds=[3, 7])
+    alone = solve(equation, iterations=120, seed=7)
+    np.testing.assert_allclose(together.u0[:, 1], alone.u0[:, 0], rtol=1e-9)
 
 
 def test_a_diverging_run_answers_with_its_last_good_value_and_advice():

@@ -76,3 +76,35 @@ def test_without_numba_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warming, "find_spec", lambda name: None)
     with pytest.raises(GlassnetError, match="pip install numba"):
         warming.warm_up()
+
+
+def test_equations_are_compiled_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warming, "_cases", lambda: iter(()))
+    asked: list[dict[str, object]] = []
+    solve = gn.pde.solve
+    monkeypatch.setattr(gn.pde, "solve", lambda name, **options: (asked.append(options), solve(name, **options)))
+    warming.compile_all("float32")
+    assert not asked
+    warming.compile_all("float32", equations=True)
+    before = kept()
+    assert (asked[0]["engine"], asked[0]["dtype"]) == ("numba", "float32")
+    gn.pde.solve("hjb", dim=3, steps=3, iterations=2, engine="numba", dtype="float32")
+    assert kept() == before, "nothing is left to compile"
+
+
+def test_each_process_is_told_whether_equations_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    programs: list[str] = []
+
+    class Started:
+        returncode = 0
+
+        def __init__(self, command: list[str], **options: object) -> None:
+            programs.append(command[-1])
+
+        def communicate(self) -> tuple[None, str]:
+            return None, ""
+
+    monkeypatch.setattr(warming.subprocess, "Popen", Started)
+    warming.warm_up()
+    warming.warm_up(equations=True)
+    assert [program.endswith("equations=True)") for program in programs] == [False, False, True, True]

@@ -1,6 +1,7 @@
 """Compile ahead what the compiled engine may need, so that no later run waits for it.
 
-Every activation, loss, rule and layer is trained with for one step; the compiled code goes to the disk.
+Every activation, loss, rule and layer is trained with for one step; the compiled code goes to the disk. The stack of
+networks that solves equations (pde/) is compiled on request: few need it, and it takes a third as long as all the rest.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from time import perf_counter
 
 import numpy as np
 
-from glassnet import activations, losses, optimizers
+from glassnet import activations, losses, optimizers, pde
 from glassnet.arrays import Array
 from glassnet.errors import GlassnetError
 from glassnet.layers import BatchNorm, Dense, Dropout, Layer, LayerNorm
@@ -36,16 +37,17 @@ OTHER_OUTPUTS = {
 DTYPES = "float32", "float64"
 
 
-def warm_up() -> float:
+def warm_up(*, equations: bool = False) -> float:
     """Compile all of the library's formulas, each dtype in a process of its own; return the seconds that it took.
 
-    Raises GlassnetError where Numba is missing.
+    With `equations` also what solves partial differential equations. Raises GlassnetError where Numba is missing.
     """
     if find_spec("numba") is None:
         raise GlassnetError("Nothing can be compiled: Numba is not installed (pip install numba).")
     begin = perf_counter()
     started = [
-        subprocess.Popen([sys.executable, "-c", _program(dtype)], stderr=subprocess.PIPE, text=True) for dtype in DTYPES
+        subprocess.Popen([sys.executable, "-c", _program(dtype, equations)], stderr=subprocess.PIPE, text=True)
+        for dtype in DTYPES
     ]
     said = [process.communicate()[1] for process in started]
     for process, text in zip(started, said, strict=True):
@@ -55,12 +57,13 @@ def warm_up() -> float:
     return perf_counter() - begin
 
 
-def _program(dtype: str) -> str:
+def _program(dtype: str, equations: bool) -> str:
     """Return a program for a fresh Python: unlike a process of multiprocessing, it does not run the caller's file."""
-    return f"import sys; sys.path[:] = {sys.path!r}; from glassnet.warming import compile_all; compile_all({dtype!r})"
+    call = f"compile_all({dtype!r}, equations={equations})"
+    return f"import sys; sys.path[:] = {sys.path!r}; from glassnet.warming import compile_all; {call}"
 
 
-def compile_all(dtype: str) -> None:
+def compile_all(dtype: str, *, equations: bool = False) -> None:
     """Compile all of the library's formulas for one dtype, in this process."""
     for objective, rule in _cases():
         theta = objective.net.init(0, dtype)
@@ -69,6 +72,8 @@ def compile_all(dtype: str) -> None:
     if dtype == "float64":  # what full-batch solvers evaluate
         objective = _objective("identity", *PLAIN)
         minimize(objective, objective.net.init(0), X, _targets(dtype), max_iter=1, engine="numba")
+    if equations:
+        pde.solve("heat", dim=2, steps=2, iterations=1, batch_size=4, engine="numba", dtype=dtype)
 
 
 def _cases() -> Iterator[tuple[Objective, Rule]]:

@@ -321,8 +321,10 @@ def pde(
 
 
 @app.command()
-def warmup() -> None:
+def warmup(
+    pde: Annotated[bool, typer.Option("--pde", help="Also what `glassnet pde` needs.")] = False,
+) -> None:
     """Compile ahead what the fast engine needs (once; kept on disk)."""
     from glassnet.cli.warming_up import warm_up_and_say
 
-    warm_up_and_say()
+    warm_up_and_say(pde)

@@ -71,7 +71,7 @@ def solve_and_show(
     others = check_count("--other-steps", equation.steps // 2 if other_steps is None else other_steps, 0) or None
     picture = _place(save, name)
     _say_equation(equation, seeds, iterations or equation.iterations)
-    watch, stop = _watcher()
+    watch, stop = _watcher(equation.steps)
     try:
         solution = pde.solve(
             equation, seed=seed, seeds=seeds, iterations=iterations, other_steps=others, dtype=dtype,
@@ -111,16 +111,24 @@ def text_of(seen: Snapshot) -> str:
     """Return u0 and the loss, each as a mean over the seeds.
 
     >>> import numpy as np
-    >>> text_of(Snapshot(1, 10, np.array([4.5, 4.75]), np.array([0.5, 0.25]), 1.0))
+    >>> text_of(Snapshot(1, 10, np.array([4.5, 4.75]), np.array([0.5, 0.25]), 1.0, 20))
     'u0 4.62500  loss 0.375'
     """
     return f"u0 {seen.u0.mean():.5f}  loss {seen.losses.mean():.4g}"
 
 
-def _watcher() -> tuple[Callable[[Snapshot], None], Callable[[], None]]:
-    """Return what is called after an iteration and at the end: a live line on a terminal, ten plain ones elsewhere."""
+def _watcher(steps: int) -> tuple[Callable[[Snapshot], None], Callable[[], None]]:
+    """Return what is called after an iteration and at the end: a live line on a terminal, ten plain ones elsewhere.
+
+    A run with another number of time steps than `steps` begins with a line of its own.
+    """
     if not sys.stderr.isatty():
-        return _say_now_and_then, lambda: None
+
+        def say_now_and_then(seen: Snapshot) -> None:
+            _head(seen, steps, lambda line: print(line, file=sys.stderr, flush=True))
+            _say_now_and_then(seen)
+
+        return say_now_and_then, lambda: None
     from rich.console import Console
 
     bar = Progress(
@@ -132,10 +140,20 @@ def _watcher() -> tuple[Callable[[Snapshot], None], Callable[[], None]]:
     every = 10
 
     def watch(seen: Snapshot) -> None:
+        if _head(seen, steps, bar.console.print):
+            bar.reset(task, total=seen.iterations)  # the second run's own time left
         if seen.iteration % every == 0 or seen.iteration == seen.iterations:
             bar.update(task, total=seen.iterations, completed=seen.iteration, description=text_of(seen))
 
     return watch, bar.stop
+
+
+def _head(seen: Snapshot, steps: int, show: Callable[[str], None]) -> bool:
+    """Say that the second run begins, where it does."""
+    begins = seen.iteration == 1 and seen.steps != steps
+    if begins:
+        show(f"once more with {seen.steps} time steps, for the error of {steps} (--other-steps 0 leaves it out)")
+    return begins
 
 
 def _say_now_and_then(seen: Snapshot) -> None:
@@ -164,8 +182,7 @@ def print_solution(solution: Solution) -> None:
         say(f"known      {equation.known:.8g}  {equation.known_from}")
         off = f"{abs(solution.value - equation.known) / abs(equation.known):.2%} off"
         published = equation.published_error
-        runs = f" with {equation.iterations:,} iterations"
-        beside = f"; published: {published:.2%}{runs}, by {equation.source}" if published is not None else ""
+        beside = f"; published: {published:.2%}, by {equation.source}" if published is not None else ""
         say(f"ours       {off}{beside}")
     if solution.other is not None:
         _say_steps(solution)

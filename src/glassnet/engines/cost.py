@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from glassnet.engines.contract import Job
-from glassnet.engines.storage import is_kept
+from glassnet.engines.storage import was_kept
 
 __all__ = ["Estimate", "estimate"]
 
@@ -69,7 +69,7 @@ def estimate(job: Job) -> Estimate:
     """Return what both engines are expected to take for the run."""
     if find_spec("numba") is None:
         return Estimate(_seconds(job, NUMPY), float("inf"), " (not installed)")
-    compiled = "glassnet.engines.compiled" in sys.modules or is_kept()
+    compiled = "glassnet.engines.compiled" in sys.modules or was_kept()
     start, what = (LOADING, "its share in loading") if compiled else (COMPILING, "compiling it")
     return Estimate(_seconds(job, NUMPY), start / job.alongside + _seconds(job, COMPILED), f" ({what} included)")
 

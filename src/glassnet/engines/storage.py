@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from glassnet.engines.notices import say_once
 
-__all__ = ["MAKING", "digest", "is_compiling", "is_kept", "lock", "on_disk"]
+__all__ = ["MAKING", "digest", "is_compiling", "is_kept", "lock", "on_disk", "was_kept"]
 
 MAKING = "Compiling the fast engine, once: some tens of seconds. It is kept on disk, and later runs start at once."
 """What is said before anything is compiled that is not kept yet."""
@@ -74,7 +74,15 @@ def _lies_ready(function: Callable[..., Any]) -> bool:
     return any(Path(FunctionCache(function).cache_path).glob(name))
 
 
+def is_kept(name: str = "*") -> bool:
+    """Whether compiled code of this version lies beside the source; what lies elsewhere is not looked for.
+
+    `name` is that of a file and a function with its dtype, like "stack.run_float32".
+    """
+    return any((Path(__file__).parent / "__pycache__").glob(f"{name}_{digest()}-*.nbi"))
+
+
 @cache
-def is_kept() -> bool:
-    """Whether compiled code of this version lay beside the source at the first call; no other place is looked into."""
-    return any((Path(__file__).parent / "__pycache__").glob(f"*_{digest()}-*.nbi"))
+def was_kept() -> bool:
+    """Whether any was when this was asked first: to look into the folder takes as long as a small fit."""
+    return is_kept()

@@ -6,7 +6,7 @@ Along a path X_0 ... X_N with increments dW_n the solution obeys, up to the time
 
 The unknowns are u_0, z_0, and for n = 1 ... N-1 a network and a number s_n (skips.py):
 
-    z_n = net_n(X_n) / d + s_n (X_n - c_n) / R_n
+    z_n = net_n(X_n) / d + s_n w_n(X_n)
 
 They are right when u_N = g(X_N) on all paths, so the loss is L = mean l(u_N - g(X_N)), l(e) = e^2, continued linearly
 beyond |e| = 50. With v_n = dL/du_n:
@@ -35,7 +35,7 @@ from glassnet.layout import Layout
 from glassnet.network import Network
 from glassnet.pde.equations import Equation
 from glassnet.pde.paths import Paths
-from glassnet.pde.skips import Middle, Skips, middle
+from glassnet.pde.skips import Skips, Way, way
 from glassnet.pde.starts import BoxStart, PointStart, Start
 
 __all__ = [
@@ -167,14 +167,19 @@ class Unknowns:
         return self.equation.steps - 1 if self.skip else 0
 
     @property
+    def steered(self) -> bool:
+        """Whether the equation's paths are steered: along the straight way, so not without it."""
+        return self.equation.steered and self.skip
+
+    @property
     def n_first(self) -> int:
         """How many numbers stand before the networks in theta."""
         return self.start.layout.size + self.n_skips
 
     @cached_property
-    def middle(self) -> Middle:
-        """c_n and R_n: where the paths are, and how far they spread."""
-        return middle(self.equation)
+    def way(self) -> Way:
+        """Where z is led straight from X_n."""
+        return way(self.equation)
 
     def init(self, rng: np.random.Generator, dtype: npt.DTypeLike = np.float64) -> Array:
         """Draw a start theta (P,): u0 in the equation's range, z0 in U(-0.1, 0.1), then the networks in turn."""
@@ -313,7 +318,7 @@ def there_and_back(
     z, q, slopes = memory["z"], memory["q"], memory["slopes"]
     networks.forward(theta, state, paths, z, q)
     s = theta[:, start.layout.size : unknowns.n_first]
-    skips = Skips.add(s, unknowns.middle, paths, z, q) if unknowns.n_skips else None
+    skips = Skips.add(s, unknowns.way, paths, z, q) if unknowns.n_skips else None
     meanwhile()
     u0, z[0], kept = start.forward(theta[:, : start.layout.size], start_state, paths.X[0])
     np.einsum("md,md->m", z[0], paths.dW[0], out=q[0])

@@ -19,7 +19,7 @@ from glassnet.arrays import Array, as_floats, check_count
 from glassnet.errors import GlassnetError, fault, type_fault
 from glassnet.schedules import Schedule, as_schedule
 
-__all__ = ["Driver", "Equation", "check", "complete", "euler"]
+__all__ = ["Driver", "Equation", "check", "complete", "euler", "pulled"]
 
 Driver = Callable[[float, Array, Array, Array], npt.ArrayLike]
 """(t, x (m, d), u (m,), z (m, d)) -> numbers (m,), or (m, d) for the derivative by z."""
@@ -38,11 +38,13 @@ class Equation:
 
     `dim` d, `horizon` T, `steps` N, `x0` a number or (d,). `g(x) -> (m,)` is the end value, `f(t, x, u, z) -> (m,)` the
     driver, None for f = 0; `df_du -> (m,)` and `df_dz -> (m, d)` (or what broadcasts to it) are its derivatives. Where
-    one is missing, it is measured by finite differences, and a warning says what that costs.
+    one is missing, it is measured by finite differences, and a warning says what that costs. `dg_dx(x) -> (m, d)`, the
+    gradient of g, may be given: it shows the networks the way (skips.py).
 
     The paths follow dX = drift dt + sigma dW: `drift` is a number, (d,) or a function (t, x) -> (m, d); `diffusion` a
     number, (d,) for a diagonal, (d, d), or a function (t, x) -> (m, d) (diagonal) or (m, d, d). `sampler(t, x, dt, dW)
-    -> x at t + dt` is an exact step in the place of Euler's. `u_start` is where u0 starts from.
+    -> x at t + dt` is an exact step in the place of Euler's. `steered` paths drift with df/dz to where the solution is
+    decided, which other paths reach too rarely (steering.py). `u_start` is where u0 starts from.
 
     `known` is the value of u(0, x0) where there is one, `known_from` says what it is, `bracket` holds bounds, and
     `published_error` the relative error that the method's authors reached.
@@ -61,11 +63,13 @@ class Equation:
     f: Driver | None = field(default=None, kw_only=True)
     df_du: Driver | None = field(default=None, kw_only=True)
     df_dz: Driver | None = field(default=None, kw_only=True)
+    dg_dx: Callable[[Array], npt.ArrayLike] | None = field(default=None, kw_only=True)
     steps: int = field(default=20, kw_only=True)
     x0: npt.ArrayLike = field(default=0.0, kw_only=True)
     drift: Coefficient = field(default=0.0, kw_only=True)
     diffusion: Coefficient = field(default=1.0, kw_only=True)
     sampler: Sampler | None = field(default=None, kw_only=True)
+    steered: bool = field(default=False, kw_only=True)
     u_start: tuple[float, float] = field(default=(0.0, 1.0), kw_only=True)
     iterations: int = field(default=2000, kw_only=True)
     learning_rate: float | Schedule = field(default=1e-2, kw_only=True)
@@ -87,7 +91,7 @@ class Equation:
             raise fault(f"x0 of {self.name}", f"a number or ({self.dim},)", start.shape)
         for what in ("drift", "diffusion"):
             _check_constant(f"{what} of {self.name}", getattr(self, what), self.dim, square=what == "diffusion")
-        for what in ("g", "f", "df_du", "df_dz", "sampler"):
+        for what in ("g", "f", "df_du", "df_dz", "dg_dx", "sampler"):
             function = getattr(self, what)
             if function is not None and not callable(function):
                 raise type_fault(f"{what} of {self.name}", "a function", repr(function))
@@ -137,12 +141,29 @@ def euler(equation: Equation, t: float, x: Array, dt: float, dW: Array) -> Array
     if equation.sampler is not None:
         return np.asarray(equation.sampler(t, x, dt, dW))
     drift = equation.drift(t, x) if callable(equation.drift) else equation.drift
-    sigma = np.asarray(equation.diffusion(t, x) if callable(equation.diffusion) else equation.diffusion)
-    if sigma.ndim == 3 or (sigma.ndim == 2 and not callable(equation.diffusion)):
-        noise = np.matmul(sigma, dW[..., None])[..., 0]
-    else:
-        noise = sigma * dW
+    sigma, square = _sigma(equation, t, x)
+    noise = np.matmul(sigma, dW[..., None])[..., 0] if square else sigma * dW
     return np.asarray(x + np.asarray(drift) * dt + noise)
+
+
+def pulled(equation: Equation, t: float, x: Array, slope: Array) -> Array:
+    """Return sigma(t, x)^T slope (m, d): what z is where grad u is `slope` (m, d).
+
+    >>> walk = Equation("walk", dim=1, horizon=1.0, diffusion=lambda t, x: 3.0 * x, g=lambda x: x[:, 0])
+    >>> pulled(walk, 0.0, np.full((1, 1), 2.0), np.ones((1, 1)))
+    array([[6.]])
+    """
+    sigma, square = _sigma(equation, t, x)
+    return np.asarray(np.matmul(slope[..., None, :], sigma)[..., 0, :] if square else sigma * slope)
+
+
+def _sigma(equation: Equation, t: float, x: Array) -> tuple[Array, bool]:
+    """Return sigma(t, x), and whether it is a matrix, or one for each point; otherwise it is a diagonal."""
+    if callable(equation.diffusion):
+        sigma = np.asarray(equation.diffusion(t, x))
+        return sigma, sigma.ndim == 3
+    sigma = np.asarray(equation.diffusion, x.dtype)
+    return sigma, sigma.ndim == 2
 
 
 # ---- checks --------------------------------------------------------------------------------------------------------
@@ -200,6 +221,7 @@ def check(equation: Equation, seed: int = 0) -> None:
         x = _tried(f"a step of the paths of {name}", (ROWS, equation.dim), _step, equation, float(t), x, dt, rng)
         points.append((float(t) + dt, x))
     end = _tried(f"g of {name}", (ROWS,), equation.g, x)
+    _check_end(equation, rng, x)
     if equation.f is None:
         return
     low, high = (min(end.min(), equation.u_start[0]), max(end.max(), equation.u_start[1]))
@@ -230,6 +252,16 @@ def _check_driver(equation: Equation, rng: np.random.Generator, t: float, x: Arr
         _compare(f"df_dz of {name}", (slopes * along).sum(axis=-1), measured)
 
 
+def _check_end(equation: Equation, rng: np.random.Generator, x: Array) -> None:
+    if equation.dg_dx is None:
+        return
+    name, along = f"dg_dx of {equation.name}", rng.standard_normal(x.shape)
+    given = _tried(name, x.shape, equation.dg_dx, x, broadcast=True)
+    step = STEP * (1.0 + np.abs(x).max()) * along
+    up, down = (np.asarray(equation.g(x + way), np.float64) for way in (step, -step))
+    _compare(name, (given * step).sum(axis=-1) / STEP, (up - down) / (2 * STEP), "g")
+
+
 def _value(f: Driver, t: float, x: Array, u: Array, z: Array) -> Array:
     return np.asarray(f(t, x, u, z), np.float64)
 
@@ -257,11 +289,12 @@ def _tried(name: str, shape: tuple[int, ...], function: Any, *arguments: Any, br
     return np.asarray(np.broadcast_to(received, shape), np.float64)
 
 
-def _compare(name: str, given: Array, measured: Array) -> None:
+def _compare(name: str, given: Array, measured: Array, of: str = "f") -> None:
     error = np.abs(given - measured) / (1.0 + np.abs(measured))
     if not error.max() <= TOLERANCE:
         row = int(error.argmax())
+        remedy = "Leave it out, and differences stand in for it." if of == "f" else "It may be left out."
         raise GlassnetError(
-            f"{name} must be the derivative of f: given {given[row]:.6g}, finite differences say {measured[row]:.6g}. "
-            "Leave it out, and differences stand in for it."
+            f"{name} must be the derivative of {of}: given {given[row]:.6g}, finite differences say "
+            f"{measured[row]:.6g}. {remedy}"
         )

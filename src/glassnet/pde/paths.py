@@ -8,7 +8,7 @@ so that a seed's numbers do not depend on its neighbours.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any
@@ -20,9 +20,11 @@ from glassnet.arrays import Array
 from glassnet.errors import fault
 from glassnet.pde.equations import Equation, euler
 
-__all__ = ["Paths", "Sampler"]
+__all__ = ["Paths", "Sampler", "Steering"]
 
 Box = tuple[float, float]
+Steering = Callable[[int, Array], Array]
+"""(n, X_n (m, d)) -> b_n (m, d): the noise becomes dW_n + b_n dt (steering.py)."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Sampler:
     """Makes batches of paths: `batch` rows from each generator, in memory that is used again by every second batch.
 
     `antithetic` drives the second half of a seed's rows by the negative increments of the first. `box` draws each
-    path's start uniformly from (low, high)^d instead of x0.
+    path's start uniformly from (low, high)^d instead of x0. `draw` may be given a drift of the noise.
 
     Raises GlassnetError for an odd batch with `antithetic`.
 
@@ -68,7 +70,7 @@ class Sampler:
         for X, _ in self._memory:
             X[0] = equation.start
 
-    def draw(self) -> Paths:
+    def draw(self, steering: Steering | None = None) -> Paths:
         """Return the next batch; it is overwritten by the second one after it."""
         self._memory.reverse()
         X, dW = self._memory[0]
@@ -76,7 +78,7 @@ class Sampler:
             self._increments(rng, dW[:, k * self.batch : (k + 1) * self.batch])
             if self.box is not None:
                 X[0, k * self.batch : (k + 1) * self.batch] = rng.uniform(*self.box, (self.batch, X.shape[2]))
-        self._walk(X, dW)
+        self._walk(X, dW, steering)
         return Paths(X, dW)
 
     def _increments(self, rng: np.random.Generator, out: Array) -> None:
@@ -86,14 +88,22 @@ class Sampler:
         if self.antithetic:
             np.negative(out[:, :half], out=out[:, half:])
 
-    def _walk(self, X: Array, dW: Array) -> None:
+    def _walk(self, X: Array, dW: Array, steering: Steering | None) -> None:
         equation, dt = self.equation, self.equation.dt
         sigma = equation.diffusion
-        if equation.sampler is None and isinstance(sigma, int | float) and equation.drift == 0.0:
+        if steering is None and equation.sampler is None and isinstance(sigma, int | float) and equation.drift == 0.0:
             scale = self._dtype.type(sigma)
             for n in range(equation.steps):
                 np.multiply(dW[n], scale, out=X[n + 1])
                 X[n + 1] += X[n]
             return
         for n, t in enumerate(equation.times[:-1]):
+            if steering is not None:
+                self._steer(dW[n], steering(n, X[n]))
             X[n + 1] = euler(equation, float(t), X[n], dt, dW[n])
+
+    def _steer(self, dW: Array, b: Array) -> None:
+        """Make of dW (m, d) dW + b dt, at most as far as the noise itself goes: |b| dt <= sqrt(d dt)."""
+        dt = self.equation.dt
+        far = np.sqrt(np.einsum("md,md->m", b, b) * (dt / dW.shape[1]))
+        dW += (dt / np.maximum(far, 1.0))[:, None].astype(dW.dtype) * b

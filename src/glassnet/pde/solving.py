@@ -28,6 +28,7 @@ from glassnet.pde.equations import Equation, check, complete
 from glassnet.pde.learners import learner
 from glassnet.pde.paths import Paths, Sampler
 from glassnet.pde.starts import PointStart
+from glassnet.pde.steering import UNSTEERED, steering
 from glassnet.schedules import as_schedule
 
 __all__ = ["Snapshot", "Solution", "solve"]
@@ -48,6 +49,8 @@ class Snapshot:
     u0: Array
     losses: Array
     seconds: float
+    steps: int
+    """Time steps: with `other_steps` there is a second run with others."""
 
     @property
     def seconds_left(self) -> float:
@@ -327,7 +330,8 @@ def _ask(callbacks: Sequence[Callback], run: _Run, seconds: float) -> Request | 
     if not callbacks:
         return None
     at = run.done - 1
-    seen = Snapshot(run.done, len(run.u0), run.u0[at].copy(), run.losses[at].copy(), seconds)
+    steps = run.unknowns.equation.steps
+    seen = Snapshot(run.done, len(run.u0), run.u0[at].copy(), run.losses[at].copy(), seconds, steps)
     requests = [callback(seen) for callback in callbacks]
     return next((request for request in requests if request is not None and request.stop), None)
 
@@ -381,7 +385,9 @@ class _Run:
     def _draw_ahead(self) -> None:
         """Have the next paths drawn as soon as the networks have done their part."""
         if self.done + 1 < self.n:
-            self.next = self.learner.aside(self.sampler.draw)
+            steered = self.unknowns.steered and self.done >= UNSTEERED
+            way = steering(self.unknowns, self.first) if steered else None
+            self.next = self.learner.aside(partial(self.sampler.draw, way))
 
     def _see_divergence(self, losses: Array) -> None:
         most = TOO_LARGE * (1.0 + self.losses[0])
