@@ -4,7 +4,8 @@
 
 A door takes a generator and an empty folder, makes one case of it, and says how the case ended: "right" or "refused".
 Anything else escapes: another exception, a process that ends, a result that is wrong, a file that nobody asked for, a
-case that takes longer than LIMIT. Escapes are printed with their seed; `--seed S --cases 1` runs one again.
+case that computes longer than LIMIT, or waits longer than HANG. Escapes are printed with their seed;
+`--seed S --cases 1` runs one again.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ DOORS: dict[str, Door] = {
     "cli": cli.case,
 }
 LIMIT = 180
-"""Seconds that a case may take, on a machine that others use, too."""
+"""Seconds that a case may compute: processor time, which does not grow while others have the machine."""
+HANG = 1800
+"""Seconds by the clock, for a case that waits for ever and computes nothing."""
 
 
 class TookTooLong(BaseException):
@@ -41,6 +44,14 @@ class TookTooLong(BaseException):
 
 def _ring(number: int, frame: FrameType | None) -> None:
     raise TookTooLong
+
+
+def set_limits(computing: float, waiting: float) -> None:
+    """End what runs from now on after so long; 0, 0: no more."""
+    signal.signal(signal.SIGPROF, _ring)
+    signal.signal(signal.SIGALRM, _ring)
+    signal.setitimer(signal.ITIMER_PROF, computing)
+    signal.setitimer(signal.ITIMER_REAL, waiting)
 
 
 def one(door: str, seed: int) -> str:
@@ -57,12 +68,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the first case; each has the next number")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no case after so long")
     options = parser.parse_args()
-    signal.signal(signal.SIGALRM, _ring)
     ends, begin, slowest = Counter[str](), perf_counter(), 0.0
     for seed in range(options.seed, options.seed + options.cases):
         if perf_counter() - begin > options.seconds:
             break
-        signal.alarm(LIMIT)
+        set_limits(LIMIT, HANG)
         start = perf_counter()
         try:
             ends[one(options.door, seed)] += 1
@@ -70,7 +80,7 @@ def main() -> None:
             ends["escaped"] += 1
             print(f"{options.door} --seed {seed}: {type(error).__name__}: {str(error)[:300]}", flush=True)
             print("    " + traceback.format_exc().strip().replace("\n", "\n    ")[-1200:], flush=True)
-        signal.alarm(0)
+        set_limits(0, 0)
         slowest = max(slowest, perf_counter() - start)
         if perf_counter() - start > 10.0:
             print(f"{options.door} --seed {seed}: {perf_counter() - start:.0f} s", flush=True)
