@@ -51,7 +51,7 @@ def judged(rng: np.random.Generator, folder: Path, words: list[str], own_process
 
 def furnish(rng: np.random.Generator, home: Path) -> None:
     """Write a table, bytes that are none, a run, and a run whose files say something else."""
-    home.mkdir()
+    home.mkdir(parents=True)
     (home / "t.csv").write_text(TABLE)
     (home / "bad.csv").write_bytes(rng.bytes(40))
     for name in ("o", "hurt"):

@@ -67,6 +67,10 @@ PDE = {
     "--dtype": ["float32", "float64", "int8", ""],
     "--save": PLACES,
 }
+SMALL_FIT = {"--epochs": "1"}
+SMALL_SEARCH = {"--epochs": "1", "--width": "2", "--learning-rate": "0.01", "--l2": "0.1", "--cv": "2"}
+SMALL_PDE = {"--dim": "2", "--steps": "2", "--seeds": "1", "--iterations": "1"}
+"""What keeps the work of a command small."""
 EQUATIONS = ["hjb", "heat", "allen-cahn", "black-scholes", "no", "", "HJB", "\0"]
 
 
@@ -86,17 +90,15 @@ def line(rng: np.random.Generator) -> list[str]:
 
 
 def fit(rng: np.random.Generator) -> list[str]:
-    return [pick(rng, SOURCES), *options(rng, FIT, {"--epochs": "1"})]
+    return [pick(rng, SOURCES), *options(rng, FIT, SMALL_FIT)]
 
 
 def search(rng: np.random.Generator) -> list[str]:
-    small = {"--epochs": "1", "--width": "2", "--learning-rate": "0.01", "--l2": "0.1", "--cv": "2"}
-    return [pick(rng, SOURCES), *options(rng, SEARCH, small)]
+    return [pick(rng, SOURCES), *options(rng, SEARCH, SMALL_SEARCH)]
 
 
 def pde(rng: np.random.Generator) -> list[str]:
-    small = {"--dim": "2", "--steps": "2", "--seeds": "1", "--iterations": "1"}
-    return [pick(rng, EQUATIONS), *options(rng, PDE, small)]
+    return [pick(rng, EQUATIONS), *options(rng, PDE, SMALL_PDE)]
 
 
 def predict(rng: np.random.Generator) -> list[str]:
