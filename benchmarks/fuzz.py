@@ -1,10 +1,12 @@
 """Throw broken, hostile and odd input at every door, and demand a right result or one of our errors.
 
     python -m benchmarks.fuzz --cases 10000 --door files|tables|estimators|cli
+    python -m benchmarks.fuzz --atheris --door files|tables|cli --seconds 300      steered by coverage
 
 A door takes a generator and an empty folder, makes one case of it, and says how the case ended: "right" or "refused".
 Anything else escapes: another exception, a process that ends, a result that is wrong, a file that nobody asked for, a
-case that takes longer than LIMIT. Escapes are printed with their seed; `--seed S --cases 1` runs one again.
+case that computes longer than LIMIT, or waits longer than HANG. Escapes are printed with their seed;
+`--seed S --cases 1` runs one again.
 """
 
 from __future__ import annotations
@@ -16,23 +18,19 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from time import perf_counter
 from types import FrameType
 
 import numpy as np
 
-from benchmarks.fuzz_doors import cli, estimators, files, tables
-
 Door = Callable[[np.random.Generator, Path], str]
-DOORS: dict[str, Door] = {
-    "files": files.case,
-    "tables": tables.case,
-    "estimators": estimators.case,
-    "cli": cli.case,
-}
+DOORS = ("files", "tables", "estimators", "cli")
 LIMIT = 180
-"""Seconds that a case may take, on a machine that others use, too."""
+"""Seconds that a case may compute: processor time, which does not grow while others have the machine."""
+HANG = 1800
+"""Seconds by the clock, for a case that waits for ever and computes nothing."""
 
 
 class TookTooLong(BaseException):
@@ -43,11 +41,29 @@ def _ring(number: int, frame: FrameType | None) -> None:
     raise TookTooLong
 
 
+def set_limits(computing: float, waiting: float) -> None:
+    """End what runs from now on after so long; 0, 0: no more."""
+    signal.signal(signal.SIGPROF, _ring)
+    signal.signal(signal.SIGALRM, _ring)
+    signal.setitimer(signal.ITIMER_PROF, computing)
+    signal.setitimer(signal.ITIMER_REAL, waiting)
+
+
 def one(door: str, seed: int) -> str:
     """Run the case of a seed in a folder of its own; return how it ended."""
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return DOORS[door](np.random.default_rng(seed), Path(folder))
+        case: Door = import_module(f"benchmarks.fuzz_doors.{door}").case  # when it is asked for: atheris instruments it
+        return case(np.random.default_rng(seed), Path(folder))
+
+
+def limited(case: Callable[[], str]) -> str:
+    """Run a case and end it at its limits; return how it ended."""
+    set_limits(LIMIT, HANG)
+    try:
+        return case()
+    finally:
+        set_limits(0, 0)
 
 
 def main() -> None:
@@ -56,28 +72,41 @@ def main() -> None:
     parser.add_argument("--door", choices=DOORS, required=True)
     parser.add_argument("--seed", type=int, default=0, help="of the first case; each has the next number")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no case after so long")
+    parser.add_argument("--atheris", action="store_true", help="let atheris steer bytes by the code that they reach")
+    parser.add_argument("--bytes", type=Path, metavar="FILE", help="run the case of these bytes, which --atheris found")
     options = parser.parse_args()
-    signal.signal(signal.SIGALRM, _ring)
+    if (options.atheris or options.bytes) and options.door == "estimators":
+        parser.error("--door estimators takes arrays, not bytes: files, tables or cli.")
+    if options.bytes:
+        from benchmarks.fuzz_doors import guided
+
+        print(limited(lambda: guided.one(options.door, options.bytes.read_bytes())))
+    elif options.atheris:
+        from benchmarks.fuzz_guided import guided as steered
+
+        steered(options.door, options.cases, options.seconds, options.seed, limited)
+    else:
+        draw(options.door, range(options.seed, options.seed + options.cases), options.seconds)
+
+
+def draw(door: str, seeds: range, seconds: float) -> None:
+    """Run the cases of the seeds; print what escapes, and how many ended how."""
     ends, begin, slowest = Counter[str](), perf_counter(), 0.0
-    for seed in range(options.seed, options.seed + options.cases):
-        if perf_counter() - begin > options.seconds:
-            break
-        signal.alarm(LIMIT)
+    for seed in seeds:
         start = perf_counter()
+        if start - begin > seconds:
+            break
         try:
-            ends[one(options.door, seed)] += 1
+            ends[limited(lambda seed=seed: one(door, seed))] += 1  # type: ignore[misc]
         except (Exception, SystemExit, TookTooLong) as error:  # noqa: BLE001
             ends["escaped"] += 1
-            print(f"{options.door} --seed {seed}: {type(error).__name__}: {str(error)[:300]}", flush=True)
+            print(f"{door} --seed {seed}: {type(error).__name__}: {str(error)[:300]}", flush=True)
             print("    " + traceback.format_exc().strip().replace("\n", "\n    ")[-1200:], flush=True)
-        signal.alarm(0)
         slowest = max(slowest, perf_counter() - start)
         if perf_counter() - start > 10.0:
-            print(f"{options.door} --seed {seed}: {perf_counter() - start:.0f} s", flush=True)
+            print(f"{door} --seed {seed}: {perf_counter() - start:.0f} s", flush=True)
     said = ", ".join(f"{name} {count:,}" for name, count in sorted(ends.items()))
-    print(
-        f"{options.door}: {sum(ends.values()):,} cases: {said}; slowest {slowest:.2f} s, {perf_counter() - begin:.0f} s"
-    )
+    print(f"{door}: {sum(ends.values()):,} cases: {said}; slowest {slowest:.2f} s, {perf_counter() - begin:.0f} s")
     raise SystemExit(1 if ends["escaped"] else 0)
 
 

@@ -96,7 +96,10 @@ def _interrupt(now: bool) -> None:
         ("pde hjp", "did you mean 'hjb'?"),
         ("pde hjb --dim 0", "--dim must be"),
         ("pde hjb --other-steps -3", "--other-steps must be"),
-        ("pde hjb --other-steps 20", "other_steps must be another number"),
+        ("pde hjb --other-steps 20", "--other-steps must be another number"),
+        ("pde hjb --dim 99999999999999999999", "--dim must be at most 1,000,000"),
+        ("pde hjb --seeds 99999999999", "--seeds must be at most 1,000,000"),
+        ("pde hjb --dim 100000", "the networks of hjb must be of at most 1,000,000,000 weights"),
         ("pde hjb --steps -3", "--steps must be"),
         ("pde hjb --seeds many", "expected a whole number"),
         ("pde hjb --dtype half", "--dtype must be float32 or float64"),
@@ -109,6 +112,7 @@ def test_wrong_input_gets_one_line(run: Run, command: str, words: str) -> None:
     assert code == 2
     assert words in err
     assert len(err.strip().splitlines()) == 1
+    assert [path.name for path in Path().iterdir()] == ["file"]
 
 
 def test_the_picture_shows_the_history_and_the_known_value() -> None:

@@ -47,6 +47,11 @@ def whole(kind: str) -> bytes:
 def case(rng: np.random.Generator, folder: Path) -> str:
     kind = pick(rng, ["network"] * 80 + ["checkpoint"] * 19 + ["pipeline"])
     data = pick(rng, (flipped, flipped, cut, spliced, claimed, rewritten, rewritten))(rng, kind)
+    return judged(kind, data, folder)
+
+
+def judged(kind: str, data: bytes, folder: Path) -> str:
+    """Read the bytes as a file of that kind; demand what every reader must keep."""
     path = folder / NAMES[kind]
     path.write_bytes(data)
     refused, found = refusal(lambda: READ[kind](path))

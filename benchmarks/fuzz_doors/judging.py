@@ -38,6 +38,17 @@ def text(rng: np.random.Generator, most: int = 12) -> str:
     return "".join(pick(rng, letters) for _ in range(int(rng.integers(most + 1))))
 
 
+def damaged(rng: np.random.Generator, data: bytes) -> bytes:
+    """Return the bytes cut off, or with one bit flipped."""
+    if not data:
+        return b"\0"
+    if rng.random() < 0.5:
+        return data[: int(rng.integers(len(data)))]
+    broken = bytearray(data)
+    broken[int(rng.integers(len(data)))] ^= 1 << int(rng.integers(8))
+    return bytes(broken)
+
+
 def refusal(work: Callable[[], Any], *also: type[Exception]) -> tuple[bool, Any]:
     """Return (True, None) where the work raises one of our errors, of one line, else (False, what it returned)."""
     try:

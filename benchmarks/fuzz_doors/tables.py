@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.fuzz_doors.judging import HOSTILE, pick, refusal, text
+from benchmarks.fuzz_doors.judging import HOSTILE, damaged, pick, refusal, text
 from glassnet import tables
 from glassnet.table_files import Frame, read_table
 
@@ -55,16 +55,6 @@ def check(frame: Frame) -> None:
     names = list(frame.columns)
     assert all(isinstance(name, str) and name.strip() for name in names)
     assert len(set(names)) == len(names) >= 1
-
-
-def damaged(rng: np.random.Generator, data: bytes) -> bytes:
-    if not data:
-        return b"\0"
-    if rng.random() < 0.5:
-        return data[: int(rng.integers(len(data)))]
-    broken = bytearray(data)
-    broken[int(rng.integers(len(data)))] ^= 1 << int(rng.integers(8))
-    return bytes(broken)
 
 
 def plain(rng: np.random.Generator) -> tuple[str, bytes, Frame | None]:

@@ -117,10 +117,12 @@ def read_only(array: Array) -> Array:
     return view
 
 
-def check_count(name: str, value: object, least: int = 1) -> int:
-    """Return `value` as an int of at least `least`."""
+def check_count(name: str, value: object, least: int = 1, most: int | None = None) -> int:
+    """Return `value` as an int of at least `least` and at most `most`."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise type_fault(name, f"a whole number of at least {least}", repr(value))
     if value < least:
         raise fault(name, f"at least {least}", int(value))
+    if most is not None and value > most:
+        raise fault(name, f"at most {most:,}", int(value))
     return int(value)

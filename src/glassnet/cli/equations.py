@@ -17,6 +17,7 @@ from glassnet.cli.printing import console, say
 from glassnet.errors import fault
 from glassnet.insight import pictures
 from glassnet.pde import Equation, Snapshot, Solution
+from glassnet.pde.equations import MOST, check_room
 
 __all__ = ["list_equations", "solve_and_show", "text_of"]
 
@@ -63,12 +64,15 @@ def solve_and_show(
         ("--iterations", iterations),
     ):
         if number is not None:
-            check_count(option, number)
+            check_count(option, number, most=MOST)
     check_count("--seed", seed, 0)
     if dtype not in ("float32", "float64"):
         raise fault("--dtype", "float32 or float64", dtype)
     equation = pde.get(name, dim=dim, steps=steps)
     others = check_count("--other-steps", equation.steps // 2 if other_steps is None else other_steps, 0) or None
+    if others == equation.steps:
+        raise fault("--other-steps", f"another number than the {others} steps", others, "0 leaves them out.")
+    check_room(equation, (), seeds * equation.steps)
     picture = _place(save, name)
     _say_equation(equation, seeds, iterations or equation.iterations)
     watch, stop = _watcher(equation.steps)

@@ -57,7 +57,8 @@ def export_and_say(run: Path, kind: str | None, output: Path | None) -> None:
     form = choose("format", name, FORMATS)
     path = run / f"model{form.suffix}" if output is None else output
     if path.suffix.lower() != form.suffix:
-        remedy = f"For example {path.with_suffix(form.suffix)}."
+        example = path if path.name.strip(".") else Path("model")  # a name of dots has no ending
+        remedy = f"For example {example.with_suffix(form.suffix)}."
         raise fault("--output", f"a {form.suffix} file for --format {name}", str(path), remedy)
     pipeline, _ = open_run(run)
     plan = plan_of(pipeline)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from glassnet.arrays import Array, as_floats, check_count
 from glassnet.errors import GlassnetError, fault, type_fault
 from glassnet.schedules import Schedule, as_schedule
 
-__all__ = ["Driver", "Equation", "check", "complete", "euler", "pulled"]
+__all__ = ["MOST", "Driver", "Equation", "check", "check_room", "complete", "euler", "pulled"]
 
 Driver = Callable[[float, Array, Array, Array], npt.ArrayLike]
 """(t, x (m, d), u (m,), z (m, d)) -> numbers (m,), or (m, d) for the derivative by z."""
@@ -30,6 +31,10 @@ STEP, TOLERANCE = 1e-6, 1e-4
 """Of differences, relative to the size of the argument, and how far a given derivative may be from them."""
 ROWS = 64
 """Points at which an equation is tried."""
+MOST = 10**6
+"""Dimensions, time steps, iterations or seeds."""
+MOST_WEIGHTS = 10**9
+"""Of all networks together: 8 GB, and twice as much for what Adam keeps of each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,9 +86,9 @@ class Equation:
     summary: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
-        check_count(f"dim of {self.name}", self.dim)
-        check_count(f"steps of {self.name}", self.steps)
-        check_count(f"iterations of {self.name}", self.iterations)
+        check_count(f"dim of {self.name}", self.dim, most=MOST)
+        check_count(f"steps of {self.name}", self.steps, most=MOST)
+        check_count(f"iterations of {self.name}", self.iterations, most=MOST)
         if not 0 < self.horizon < np.inf:
             raise fault(f"horizon of {self.name}", "a positive time", self.horizon, "Time runs from 0 to the horizon.")
         start = as_floats(f"x0 of {self.name}", self.x0)
@@ -117,6 +122,15 @@ class Equation:
     def with_steps(self, steps: int) -> Equation:
         """Return the same equation with another number of time steps."""
         return replace(self, steps=steps)
+
+
+def check_room(equation: Equation, hidden: tuple[int, ...], networks: int) -> None:
+    """Raise GlassnetError where so many networks of the equation have more weights than a machine holds."""
+    widths = (equation.dim, *(hidden or (equation.dim + 10,) * 2), equation.dim)
+    weights = networks * sum(a * b for a, b in pairwise(widths))
+    if weights > MOST_WEIGHTS:
+        remedy = "Take fewer dimensions, steps, seeds or hidden units."
+        raise fault(f"the networks of {equation.name}", f"of at most {MOST_WEIGHTS:,} weights", f"{weights:,}", remedy)
 
 
 def _check_constant(name: str, value: Coefficient, dim: int, square: bool) -> None:

@@ -24,7 +24,7 @@ from glassnet.history import Status
 from glassnet.optimizers import Adam, RuleState
 from glassnet.pde.catalogue import get
 from glassnet.pde.deep_bsde import Unknowns, there_and_back
-from glassnet.pde.equations import Equation, check, complete
+from glassnet.pde.equations import MOST, Equation, check, check_room, complete
 from glassnet.pde.learners import learner
 from glassnet.pde.paths import Paths, Sampler
 from glassnet.pde.starts import PointStart
@@ -226,8 +226,9 @@ def solve(
     """
     chosen = _equation(equation, dim, steps)
     numbers = _seeds(seed, seeds)
-    n = check_count("iterations", chosen.iterations if iterations is None else iterations)
+    n = check_count("iterations", chosen.iterations if iterations is None else iterations, most=MOST)
     check_count("batch_size", batch_size, 2)
+    check_room(chosen, tuple(hidden), len(numbers) * (1 if shared else chosen.steps))
     kind = np.dtype(dtype)
     if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise type_fault("dtype", "float32 or float64", kind)
@@ -319,7 +320,7 @@ def _equation(equation: str | Equation, dim: int | None, steps: int | None) -> E
 def _seeds(seed: int, seeds: int | Sequence[int]) -> tuple[int, ...]:
     if isinstance(seeds, int):
         check_count("seed", seed, 0)
-        return tuple(range(seed, seed + check_count("seeds", seeds)))
+        return tuple(range(seed, seed + check_count("seeds", seeds, most=MOST)))
     numbers = tuple(check_count("each of seeds", one, 0) for one in seeds)
     if not numbers or len(set(numbers)) < len(numbers):
         raise fault("seeds", "at least one, all different", numbers)
