@@ -225,6 +225,19 @@ def test_a_pipeline_whose_array_is_empty(tmp_path: Path) -> None:
         load_pipeline(tmp_path / "m.skops")
 
 
+def test_an_archive_whose_part_has_a_name_of_many_lines(tmp_path: Path) -> None:
+    """Its damage is said with its name; atheris found that this took several lines."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("a\nb\r" + "c" * 5000, b"content")
+    (tmp_path / "m.skops").write_bytes(made.getvalue().replace(b"content", b"CONTENT"))
+    with pytest.raises(GlassnetError, match="must be a skops file, received a damaged one") as caught:
+        load_pipeline(tmp_path / "m.skops")
+    assert "\n" not in str(caught.value)
+    assert "\r" not in str(caught.value)
+    assert len(str(caught.value)) < 2000
+
+
 def test_errors_stay_short(tmp_path: Path) -> None:
     about = {"format": 1, "network": {"n_inputs": 2, "layers": [{"layer": "a" * 9999}]}, "metadata": {}}
     (tmp_path / "m").write_bytes(sealed.seal(about, {"W1": np.zeros((2, 1))}))
