@@ -8,6 +8,7 @@ into the folder `found` and the run goes on; `--bytes FILE` runs its case again,
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 import traceback
@@ -83,9 +84,10 @@ def entry(word: str) -> str:
 
 
 def report(door: str, data: bytes, error: BaseException, places: set[str]) -> None:
-    """Keep the bytes and say what happened, once for each place in the code."""
+    """Keep the bytes and say what happened, once for each place in the code and kind of message."""
     frames = traceback.extract_tb(error.__traceback__)
-    place = f"{type(error).__name__} {frames[-1].filename}:{frames[-1].lineno}"
+    said = re.sub(r"/tmp/\w+", "", str(error))[:60]  # folders have names of their own
+    place = f"{type(error).__name__} {frames[-1].filename}:{frames[-1].lineno} {said}"
     if place in places:
         return
     places.add(place)

@@ -111,6 +111,29 @@ def held_by_another_thread() -> list[Found]:
     return [*found, {"BLAS is free in the child": str(free == before)}]
 
 
+def in_the_middle_of_fits() -> list[Found]:
+    """Processes forked while two threads are in compiled fits, which keep BLAS to one thread."""
+    fits()  # compiled, and BLAS has its threads
+    done = threading.Event()
+
+    def go_on() -> None:
+        while not done.is_set():
+            trained(SMALL, "numba")
+            wide()
+
+    others = [threading.Thread(target=go_on) for _ in range(2)]
+    for other in others:
+        other.start()
+    found = []
+    for _ in range(3):
+        with multiprocessing.get_context("fork").Pool(1) as workers:
+            found += workers.map(fits, range(1))
+    done.set()
+    for other in others:
+        other.join()
+    return found
+
+
 def blas_threads() -> list[int]:
     import scipy.linalg.cython_blas  # noqa: F401
     from threadpoolctl import threadpool_info
@@ -170,6 +193,7 @@ def worker() -> tuple[int, int]:
 
 SCENARIOS: dict[str, Callable[..., list[Any]]] = {
     "alone": alone, "threads": threads, "pool": pool, "held": held_by_another_thread,
+    "middle": in_the_middle_of_fits,
     "joblib": joblib_workers, "counted": counted, "allowed": allowed_in_workers,
 }  # fmt: skip
 

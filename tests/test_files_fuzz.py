@@ -28,7 +28,7 @@ import glassnet as gn
 from glassnet import checkpoints, sealed
 from glassnet.errors import GlassnetError
 from glassnet.persistence import load_pipeline
-from glassnet.tables import read_table
+from glassnet.tables import read_table, split_target
 
 DATA = Path(__file__).parent / "data"
 seeds = st.integers(0, 2**32 - 1)
@@ -225,6 +225,19 @@ def test_a_pipeline_whose_array_is_empty(tmp_path: Path) -> None:
         load_pipeline(tmp_path / "m.skops")
 
 
+def test_an_archive_whose_part_has_a_name_of_many_lines(tmp_path: Path) -> None:
+    """Its damage is said with its name; atheris found that this took several lines."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("a\nb\r" + "c" * 5000, b"content")
+    (tmp_path / "m.skops").write_bytes(made.getvalue().replace(b"content", b"CONTENT"))
+    with pytest.raises(GlassnetError, match="must be a skops file, received a damaged one") as caught:
+        load_pipeline(tmp_path / "m.skops")
+    assert "\n" not in str(caught.value)
+    assert "\r" not in str(caught.value)
+    assert len(str(caught.value)) < 2000
+
+
 def test_errors_stay_short(tmp_path: Path) -> None:
     about = {"format": 1, "network": {"n_inputs": 2, "layers": [{"layer": "a" * 9999}]}, "metadata": {}}
     (tmp_path / "m").write_bytes(sealed.seal(about, {"W1": np.zeros((2, 1))}))
@@ -260,6 +273,14 @@ def test_parquet_whose_notes_for_pandas_rename_its_columns(tmp_path: Path) -> No
 def test_cases_that_escaped(door: str, seed: int) -> None:
     """Empty arrays in an archive, a Pipeline without steps, equal names in Parquet."""
     assert fuzz.one(door, seed) == "refused"
+
+
+def test_names_of_columns_with_line_breaks_are_listed_on_one_line(tmp_path: Path) -> None:
+    """Case 7001433 of tables; a row, so the frame is read and the unknown target is answered with all names."""
+    (tmp_path / "t.csv").write_text('a,"b\nc",d\n1,2,3\n')
+    with pytest.raises(GlassnetError, match=r"unknown target column 'no': .*Known: a, b c, d\.$"):
+        split_target(read_table(tmp_path / "t.csv"), "no")
+    assert fuzz.one("tables", 7001433) == "right"
 
 
 def test_a_pipeline_without_steps(tmp_path: Path) -> None:

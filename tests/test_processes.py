@@ -55,6 +55,7 @@ def known() -> dict[str, str]:
     [
         ("threads",),  # found that of two threads that loaded MKL at once, one took SciPy's BLAS
         ("pool", "fork"),
+        ("middle",),
         pytest.param(("pool", "spawn"), marks=pytest.mark.slow),
         pytest.param(("pool", "forkserver"), marks=pytest.mark.slow),
         pytest.param(("joblib", "loky"), marks=pytest.mark.slow),

@@ -92,4 +92,5 @@ def choose(kind: str, name: object, table: Mapping[str, T]) -> T:
         return table[name]
     guess = _meant(name, table) if isinstance(name, str) and len(name) <= LONGEST else None
     hint = f"did you mean {guess!r}? " if guess else ""
-    raise GlassnetError(f"unknown {kind} {_short(repr(name))}: {hint}Known: {', '.join(table)}.")
+    known = " ".join(", ".join(table).split())  # names from files may hold line breaks
+    raise GlassnetError(f"unknown {kind} {_short(repr(name))}: {hint}Known: {known}.")

@@ -318,7 +318,7 @@ def _checked_archive(path: Path) -> bytes:
     ) as error:  # fmt: skip
         raise fault(str(path), "a skops file", one_line(error), remedy) from error
     if damaged is not None:
-        raise fault(str(path), "a skops file", f"a damaged one ({damaged})", remedy)
+        raise fault(str(path), "a skops file", f"a damaged one ({' '.join(damaged.split())[:200]})", remedy)
     return data
 
 
