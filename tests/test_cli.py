@@ -49,6 +49,7 @@ def test_classification_from_beginning_to_end(run_with_report: Run, tmp_path: Pa
         "W 4×6", "in all", "completed after 12 epochs", "of 30 held-out rows classified correctly", "accuracy",
         "macro f1",
         "precision", "true \\ predicted", "made/here/report.html", "glassnet predict made/here FILE",
+        "glassnet doctor made/here",
     ):  # fmt: skip
         assert part in out
     assert "epoch     1/12  loss" in err

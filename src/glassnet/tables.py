@@ -85,7 +85,7 @@ def split_target(frame: Frame, target: str | None = None) -> Split:
 def _check_complete(y: Column, name: str) -> None:
     missing = int(y.isna().sum())
     if missing:
-        remedy = f"Leave those rows out: frame.dropna(subset=[{name!r}])"
+        remedy = f"Leave those rows out of the table (in Python: frame.dropna(subset=[{name!r}]))."
         raise fault(f"target {name!r}", "known in every row", f"{missing} of {len(y)} missing", remedy)
 
 

@@ -209,5 +209,5 @@ def print_ending(fitted: Fitted, path: Path) -> None:
         say("Interrupted; the weights of the last whole epoch are kept.")
     place = shlex.quote(str(path))
     for line in (f"report     {path / 'report.html'}", f"next       glassnet show {place}",
-                 f"           glassnet predict {place} FILE"):  # fmt: skip
+                 f"           glassnet predict {place} FILE", f"           glassnet doctor {place}"):  # fmt: skip
         console().print(_as_it_is(line), soft_wrap=True)
