@@ -428,3 +428,19 @@ def test_records_are_heard_after_each_pass(engine: str) -> None:
 
     stream(parts(30, 60), engine=engine, callbacks=[hear])
     assert seen == [(epoch, 3 * epoch) for epoch in range(1, 6)]
+
+
+@pytest.mark.parametrize("sampling", ["shuffle", "bootstrap"])
+def test_batches_of_other_lengths_are_drawn_from_alike_in_both_engines(sampling: str) -> None:
+    """Orders that were drawn for one batch say nothing of the next."""
+    rng = np.random.default_rng(0)
+    parts = [(X, X[:, :1] ** 2) for X in (rng.normal(size=(m, 3)) for m in (30, 12, 17, 30))]
+    objective = gn.Objective(gn.Network(3, [gn.Dense(4, "tanh"), gn.Dense(1)]), "squared_error")
+    runs = [
+        gn.train_batches(
+            objective, objective.net.init(0), parts, epochs=3, batch_size=8, sampling=sampling, engine=engine
+        )
+        for engine in ("numpy", "numba")
+    ]
+    np.testing.assert_allclose(runs[0].theta, runs[1].theta, rtol=1e-10)
+    np.testing.assert_allclose(runs[0].history["loss"], runs[1].history["loss"], rtol=1e-10)

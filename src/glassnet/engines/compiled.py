@@ -390,7 +390,7 @@ class FusedLoop:
         if min(job.batch_size, job.rows) > self.batch or not dtypes:
             return False
         self.job = job
-        self.drawn, self.order = 0, self._unordered()
+        self.drawn, self.place[t.FROM], self.order = 0, 0, self._unordered()
         self._plan_data()
         for place, array in ((t.ORDER_AT, self.order), (t.SAMPLE_WEIGHTS_AT, self.weights)):
             self.plan[place] = array.ctypes.data
