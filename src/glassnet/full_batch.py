@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from math import inf
 from types import TracebackType
@@ -23,7 +24,7 @@ from glassnet.arrays import Array
 from glassnet.engines import Fused, Job, fusing
 from glassnet.engines.threads import allowed
 from glassnet.layers import BatchNorm, Mode
-from glassnet.network import Network
+from glassnet.network import Network, Work
 from glassnet.objective import Objective
 from glassnet.optimizers import Number, Slots
 
@@ -67,13 +68,13 @@ class FullBatch:
         self.objective, self.theta, self.data = objective, theta, (X, Y, weights)
         self.parts = [slice(m * i // blocks, m * (i + 1) // blocks) for i in range(blocks)]
         self.lanes = [range(lane, blocks, LANES) for lane in range(min(LANES, blocks))]
-        self.work = [net.work(theta) for _ in self.lanes]
         small = m * sum(a * b for a, b in pairwise(net.sizes)) < WORTH
         self.team = 1 if small else min(len(self.lanes), n_threads or allowed())
         self.pool: ThreadPoolExecutor | None = None
-        self.loops = self._loops(evaluations)
+        self.evaluations = evaluations
 
-    def _loops(self, evaluations: int) -> list[Fused] | None:
+    @cached_property
+    def loops(self) -> list[Fused] | None:
         """A loop of the engine for each lane; None where the engine has none, or it does not pay."""
         engine, objective = fusing(self.objective.run_on), self.objective
         if engine is None:
@@ -82,7 +83,7 @@ class FullBatch:
         largest = max(part.stop - part.start for part in self.parts)
         job = Job(
             objective.net, objective.loss_record, objective.matched, objective.l1, objective.l2, _Standstill(),
-            X, Y, weights, largest, evaluations, len(X), False, None, unused, unused, None, inf, 1,
+            X, Y, weights, largest, self.evaluations, len(X), False, None, unused, unused, None, inf, 1,
         )  # fmt: skip
         loops: list[Fused] = []
         for _ in self.lanes:
@@ -91,6 +92,11 @@ class FullBatch:
                 return None
             loops.append(loop)
         return loops
+
+    @cached_property
+    def work(self) -> list[Work]:
+        """Memory of each lane, where the reference engine evaluates."""
+        return [self.objective.net.work(self.theta) for _ in self.lanes]
 
     def __enter__(self) -> Self:
         if self.team > 1:
@@ -107,12 +113,17 @@ class FullBatch:
     def __call__(self) -> tuple[float, Array]:
         """Return J and its gradient (P,) at `theta`; the next call may write into the same memory."""
         numbers = range(len(self.lanes))
+        self._make_memory()
         sums = list(map(self._lane, numbers) if self.pool is None else self.pool.map(self._lane, numbers))
         total, gradient = sums[0]
         for J, grad in sums[1:]:
             total += J
             gradient += grad
         return total, gradient
+
+    def _make_memory(self) -> list[Fused] | list[Work]:
+        """Make what lanes need at the first call, before there are threads; who never calls needs no memory."""
+        return self.work if self.loops is None else self.loops
 
     def _lane(self, lane: int) -> tuple[float, Array]:
         """Return the sums over the blocks of a lane, each with the share of its rows."""
