@@ -74,12 +74,9 @@ def _lies_ready(function: Callable[..., Any]) -> bool:
     return any(Path(FunctionCache(function).cache_path).glob(name))
 
 
-def is_kept(name: str = "*") -> bool:
-    """Whether compiled code of this version lies beside the source; what lies elsewhere is not looked for.
-
-    `name` is that of a file and a function with its dtype, like "stack.run_float32".
-    """
-    return any((Path(__file__).parent / "__pycache__").glob(f"{name}_{digest()}-*.nbi"))
+def is_kept() -> bool:
+    """Whether compiled code of this version lies beside the source; what lies elsewhere is not looked for."""
+    return any((Path(__file__).parent / "__pycache__").glob(f"*_{digest()}-*.nbi"))
 
 
 @cache
