@@ -5,7 +5,7 @@ import pytest
 
 from glassnet import datasets
 from glassnet.gallery import digits
-from glassnet.gallery.experiment import Experiment, Row
+from glassnet.gallery.experiment import Experiment
 
 
 @pytest.fixture(scope="module")
@@ -23,38 +23,12 @@ def test_picture_holds_the_data(quick):
     assert curves.get_xlabel() == "epoch"
     published = np.asarray(scores.collections[2].get_offsets())[:, 1]
     assert len(published) == 3
-    assert f"{np.median(published):.4g}" == judged(quick).ours
+    assert f"{published.mean():.4g}" == next(
+        row.ours for row in quick.rows if row.name == "published: test accuracy, %"
+    )
     assert [len(line.get_xdata()) for line in curves.lines] == [50, 50]
     at_the_ends = [patch.get_height() for patch in activations.patches[:50]]
     assert at_the_ends[0] > 50 * at_the_ends[25]
-
-
-def judged(result: Experiment) -> Row:
-    return next(row for row in result.rows if row.name == "published: test accuracy, median, %")
-
-
-@pytest.mark.parametrize(
-    ("accuracies", "agrees"),
-    [
-        ([96.3] * 10, True),
-        ([96.3] * 9 + [50.8], True),  # seen on some processors: one split ends in another valley
-        ([96.3] * 4 + [50.8] * 6, False),
-        ([92.0] * 10, False),
-        ([97.7] * 10, False),
-    ],
-)
-def test_one_lost_split_does_not_decide_but_most_of_them_do(
-    accuracies: list[float], agrees: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one = digits.fit(0, 0.01, 0.1, epochs=1)
-
-    def made_up(seed: int, rate: float, penalty: float, batch: int = 100, epochs: int = 100, sound: bool = False):
-        test = 10.4 if batch == 1437 else 97.7 if sound else accuracies[seed]
-        return one._replace(untrained=10.0, train=97.5, test=test)
-
-    monkeypatch.setattr(digits, "fit", made_up)
-    result = digits.run(seed=0)
-    assert (judged(result).agrees, result.agrees) == (agrees, agrees)
 
 
 def test_step_is_the_published_step():

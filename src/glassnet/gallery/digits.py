@@ -1,8 +1,8 @@
 """Digits: one small network, three recipes, and accuracies from chance to 98%.
 
 A published exercise on scikit-learn's 1797 images of 8x8 pixels: 64-50-10, sigmoid hidden units, softmax outputs,
-cross-entropy SUMMED over the batch, weights N(0, 1), biases 0.01, pixels 0 to 16 as they come. It is chaotic: the last
-digit of a sum can send a split to 51%. So the median of ten is judged; then come scaled pixels and a sound start.
+cross-entropy SUMMED over the batch, weights N(0, 1), biases 0.01, pixels 0 to 16 as they come. One run of it says
+little: here are ten splits, and then the same network with scaled pixels and a sound start.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def run(seed: int = 0, quick: bool = False) -> Experiment:
         close("untrained: test accuracy, %", untrained.mean(), 10, 5),
         close("full batch: test accuracy, %", stuck.mean(), 10.4, 5),
         shown("the same at a tenth of the rate, one split", shorter),
-        close("published: training accuracy, median, %", float(np.median([f.train for f in published])), 97.5, 3.4),
-        close("published: test accuracy, median, %", float(np.median(read)), 94.8, 5.2 if quick else 2.6),
+        close("published: training accuracy, %", float(np.mean([f.train for f in published])), 97.5, 3.4),
+        close("published: test accuracy, %", read.mean(), 94.8, 5.2 if quick else 2.6),
         shown("published: spread over the splits", read.std(ddof=1)),
         at_least("sound: test accuracy, %", read_well.mean(), 96 if quick else 97),
         at_most("sound: spread over the splits", read_well.std(ddof=1), 2.5 if quick else 1.5),
