@@ -5,7 +5,7 @@
 
 A door takes a generator and an empty folder, makes one case of it, and says how the case ended: "right" or "refused".
 Anything else escapes: another exception, a process that ends, a result that is wrong, a file that nobody asked for, a
-case that computes longer than LIMIT, or waits longer than HANG. Escapes are printed with their seed;
+case that takes longer than LIMIT. Escapes are printed with their seed;
 `--seed S --cases 1` runs one again.
 """
 
@@ -28,9 +28,7 @@ import numpy as np
 Door = Callable[[np.random.Generator, Path], str]
 DOORS = ("files", "tables", "estimators", "cli")
 LIMIT = 180
-"""Seconds that a case may compute: processor time, which does not grow while others have the machine."""
-HANG = 1800
-"""Seconds by the clock, for a case that waits for ever and computes nothing."""
+"""Seconds that a case may take, on a machine that others use, too."""
 
 
 class TookTooLong(BaseException):
@@ -41,12 +39,10 @@ def _ring(number: int, frame: FrameType | None) -> None:
     raise TookTooLong
 
 
-def set_limits(computing: float, waiting: float) -> None:
-    """End what runs from now on after so long; 0, 0: no more."""
-    signal.signal(signal.SIGPROF, _ring)
+def set_limit(seconds: float) -> None:
+    """End what runs from now on after so long; 0: no more."""
     signal.signal(signal.SIGALRM, _ring)
-    signal.setitimer(signal.ITIMER_PROF, computing)
-    signal.setitimer(signal.ITIMER_REAL, waiting)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def one(door: str, seed: int) -> str:
@@ -58,12 +54,12 @@ def one(door: str, seed: int) -> str:
 
 
 def limited(case: Callable[[], str]) -> str:
-    """Run a case and end it at its limits; return how it ended."""
-    set_limits(LIMIT, HANG)
+    """Run a case and end it at its limit; return how it ended."""
+    set_limit(LIMIT)
     try:
         return case()
     finally:
-        set_limits(0, 0)
+        set_limit(0)
 
 
 def main() -> None:

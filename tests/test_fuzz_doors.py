@@ -57,12 +57,12 @@ def test_a_case_without_end_is_ended() -> None:
         while True:
             pass
 
-    fuzz.set_limits(0.05, 0)
+    fuzz.set_limit(0.05)
     try:
         with pytest.raises(fuzz.TookTooLong):
             spin()
     finally:
-        fuzz.set_limits(0, 0)
+        fuzz.set_limit(0)
 
 
 # ---- the command line -----------------------------------------------------------------------------------------------
