@@ -5,9 +5,9 @@
 
 A row is `MLPClassifier` or `MLPRegressor` with its defaults (100 ReLU units, alpha 1e-4) on data of that size; fits
 stop after the same number of epochs in both (tol=0; L-BFGS where its own tests end it). Each fit is long enough to be
-timed, so small data get more epochs. Everything is loaded, and compiled code is on the disk. The two take turns, a
-tenth of a second apart: so long the threads of a BLAS may wait for more work and hold the cores. The ratio is the
-median of theirs.
+timed, so small data get more epochs. Everything is loaded, and compiled code is on the disk. The two take turns, with
+a rest before each: so long the threads of a BLAS wait for more work and hold the cores. The ratio is the median of
+theirs.
 """
 
 from __future__ import annotations
@@ -26,16 +26,13 @@ from sklearn.exceptions import ConvergenceWarning
 
 import glassnet as gn
 from benchmarks.machine import facts
+from benchmarks.timing import REST
 from glassnet.warming import warm_up
 
 ROWS = (20, 200, 2_000, 20_000, 100_000)
 COLUMNS = (2, 10, 100, 1_000)
 BUDGET = 1e10
 """Multiplications of one fit, about: rows x weights x epochs."""
-
-
-PAUSE = 0.1
-"""Seconds between two fits."""
 
 
 class Case(NamedTuple):
@@ -78,7 +75,7 @@ def fit(library: Any, case: Case) -> tuple[float, Any]:
     """Return the seconds of one fit, and the model."""
     ends = {} if case.options["solver"] == "lbfgs" else {"tol": 0.0, "n_iter_no_change": 10**6}
     model = getattr(library, case.estimator)(random_state=0, **ends, **case.options)
-    time.sleep(PAUSE)
+    time.sleep(REST)
     begin = time.perf_counter()
     model.fit(case.X, case.y)
     return time.perf_counter() - begin, model
