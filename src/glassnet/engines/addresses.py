@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from glassnet.arrays import Array
+from glassnet.engines.threads import c_function
 
 __all__ = ["address_of", "sched_yield", "strided"]
 
@@ -27,7 +28,5 @@ def address_of(function: Any) -> int:
 
 def sched_yield() -> int:
     """The address of the C library's function that offers the core to others; 0 where there is none."""
-    try:
-        return address_of(ctypes.CDLL(None).sched_yield)
-    except (AttributeError, OSError, TypeError):
-        return 0
+    function = c_function("sched_yield")
+    return 0 if function is None else address_of(function)

@@ -15,8 +15,8 @@ from functools import cache
 from typing import Any
 
 __all__ = [
-    "a_run", "allowed", "cores", "cores_for", "in_child", "limited_blas", "mkl_is_in_use", "run_team", "share",
-    "single_threaded_blas",
+    "a_run", "allowed", "c_function", "cores", "cores_for", "in_child", "limited_blas", "mkl_is_in_use", "run_team",
+    "share", "single_threaded_blas",
 ]  # fmt: skip
 
 _lock = threading.Lock()
@@ -183,16 +183,16 @@ def run_team(function: Callable[[int], None], team: int) -> None:
 
 def _other_cores() -> set[int]:
     """The cores of this process but the one that it runs on; none where the system does not say."""
-    here = _current_core()
+    here = c_function("sched_getcpu")  # on which core the thread that calls it runs
     if here is None or not hasattr(os, "sched_getaffinity"):
         return set()
     return os.sched_getaffinity(0) - {here()}
 
 
 @cache
-def _current_core() -> Callable[[], int] | None:
-    """The C library's function that says on which core the calling thread runs."""
+def c_function(name: str) -> Any:
+    """Return a function of the C library; None where there is none of that name."""
     try:
-        return ctypes.CDLL(None).sched_getcpu
+        return getattr(ctypes.CDLL(None), name)
     except (AttributeError, OSError, TypeError):
         return None
