@@ -4,8 +4,9 @@
 
 Kills come in three ways in turn: from outside at a random moment; in the middle of writing a checkpoint, when half of
 its bytes are in the temporary file; and between the writing and the renaming. A run goes on until it has been killed
-three times and then ends; theta, BatchNorm's statistics and the history (its seconds left out) are compared byte for
-byte. Each case has an engine, a rule and a seed of its own.
+three times and then ends (one that ends too soon to be killed is begun anew, and killed earlier); theta, BatchNorm's
+statistics and the history (its seconds left out) are compared byte for byte. Each case has an engine, a rule and a
+seed of its own.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,8 @@ WAYS = ("outside", "half written", "before the renaming")
 EPOCHS = 120
 PATIENCE = 120.0
 """Seconds after which a process that has not ended counts as hanging."""
+ATTEMPTS = 8
+"""How often a run is begun anew that ended before it could be killed, each time to be killed in half the time."""
 
 
 # ---- the process that is killed -----------------------------------------------------------------------------------
@@ -141,12 +145,35 @@ def process(folder: Path | None, case: tuple[str, str, int], result: Path, way: 
 
 def one(case: tuple[str, str, int], kills: int, rng: np.random.Generator, base: Path, first: int = 0) -> Killed:
     """Kill one run so many times, let it end, and compare."""
-    engine, rule, _ = case
-    result, folder = base / "result.json", base / "run"
+    result = base / "result.json"
     with process(None, case, result, "", 0) as whole_run:
+        began = time.perf_counter()
         assert whole_run.wait(PATIENCE) == 0
+        latest = (time.perf_counter() - began) / (kills + 1)  # without checkpoints: a killed run takes longer
     whole = json.loads(result.read_text())
     result.unlink()
+    for attempt in range(ATTEMPTS):
+        folder = base / f"run {attempt}"
+        killed = killed_run(case, kills, rng, folder, result, latest / 2**attempt, first)
+        if killed is not None:
+            epochs, ways, unfinished = killed
+            return Killed(case[0], case[1], epochs, ways, unfinished, json.loads(result.read_text()) == whole)
+    raise RuntimeError(f"{ATTEMPTS} runs ended before they could be killed {kills} times")
+
+
+def killed_run(
+    case: tuple[str, str, int],
+    kills: int,
+    rng: np.random.Generator,
+    folder: Path,
+    result: Path,
+    latest: float,
+    first: int,
+) -> tuple[tuple[int, ...], tuple[str, ...], int] | None:
+    """Return epochs, ways and unfinished files of a run killed so many times, and ended; None where it ended before.
+
+    A run that has ended cannot be killed any more: whoever starts it again only reads its result.
+    """
     epochs: list[int] = []
     ways: list[str] = []
     unfinished = 0
@@ -156,7 +183,7 @@ def one(case: tuple[str, str, int], kills: int, rng: np.random.Generator, base: 
         number = int(rng.integers(1, EPOCHS // (kills + 1))) if kill and way != "outside" else 0
         with process(folder, case, result, way, number) as started:
             try:
-                code = started.wait(float(rng.uniform(0.0, 0.4)) if way == "outside" else PATIENCE)
+                code = started.wait(float(rng.uniform(0.0, latest)) if way == "outside" else PATIENCE)
             except subprocess.TimeoutExpired:
                 started.send_signal(signal.SIGKILL)
                 code = started.wait()
@@ -166,10 +193,7 @@ def one(case: tuple[str, str, int], kills: int, rng: np.random.Generator, base: 
             ways.append(way)
             continue
         assert code == 0, f"the process ended with {code}"
-        if not kill:
-            break
-    equal = json.loads(result.read_text()) == whole
-    return Killed(engine, rule, tuple(epochs), tuple(ways), unfinished, equal)
+        return None if kill else (tuple(epochs), tuple(ways), unfinished)
 
 
 def main() -> None:

@@ -460,6 +460,30 @@ def test_a_run_that_starts_anew_after_a_kill_is_seen(tmp_path: Path, monkeypatch
     assert not kills.one(("numpy", "Adam", 2), 1, np.random.default_rng(2), tmp_path, first=2).equal
 
 
+class Ended:
+    """A process that has ended before it could be killed."""
+
+    def __enter__(self) -> Ended:
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def wait(self, seconds: float) -> int:
+        return 0
+
+
+def test_a_run_too_fast_to_be_killed_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once it has ended nothing can kill it: waiting for that would never end."""
+
+    def process(folder: Path | None, case: object, result: Path, way: str, number: int) -> Ended:
+        result.write_text("{}")
+        return Ended()
+
+    monkeypatch.setattr(kills, "process", process)
+    with pytest.raises(RuntimeError, match="ended before they could be killed 3 times"):
+        kills.one(("numpy", "Adam", 0), 3, np.random.default_rng(0), tmp_path)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_many_kills() -> None:
