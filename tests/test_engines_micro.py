@@ -24,6 +24,8 @@ TYPICAL = [
     (1, 30, 785),
     (1, 300, 65),
     (3, 140, 33),
+    (40, 33, 785),  # deep enough for panels
+    (600, 20, 40),
 ]
 SMALL = list(product((1, 2, 7, 13, 17), (1, 3, 8, 16, 17, 31, 33), (1, 2, 5, 9, 16, 33)))
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}

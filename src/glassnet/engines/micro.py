@@ -321,12 +321,12 @@ def flip(typingctx: Any, like: Any, m: Any, n: Any, a: Any, lda: Any, alpha: Any
             w.store(x, place, mask)
 
         def put_rows(j: int, x: Any, place: Any, mask: Any) -> None:
-            with builder.if_then(builder.icmp_signed("<", INT64(j), n)):
-                with builder.if_else(builder.icmp_signed("==", m, INT64(w.lanes))) as (whole_row, part_of_row):
-                    with whole_row:
-                        w.store(x, place)
-                    with part_of_row:
-                        w.store_first(x, place, m)
+            wanted, whole = builder.icmp_signed("<", INT64(j), n), builder.icmp_signed("==", m, INT64(w.lanes))
+            with builder.if_then(wanted), builder.if_else(whole) as (whole_row, part_of_row):
+                with whole_row:
+                    w.store(x, place)
+                with part_of_row:
+                    w.store_first(x, place, m)
 
         if SLOW_MASKS:
             square = builder.icmp_signed("==", builder.add(m, n), INT64(2 * w.lanes))

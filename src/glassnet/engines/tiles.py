@@ -25,6 +25,11 @@ MANY = VECTORS == 64
 """Whether there are 32 vector registers; else a tile has at most 12 sums."""
 PANEL = 4096
 """Numbers of scratch memory; a panel of it stays in the first-level cache."""
+PACKED_ROWS, NEAR = 32, 1 << 15
+"""Rows of A from which on B is copied, panel by panel, where the panels have more bytes than the first-level cache.
+(Measured with AVX2; with 32 registers panels are twice as wide, and it has not been tried.)"""
+DEEP_PANEL = 3 * PANEL // 2
+"""Numbers of a panel that B is copied to."""
 FEW = 4
 """Rows of D; below it, transposing W costs more than adding up the lanes of each sum."""
 
@@ -91,10 +96,52 @@ def two_wide(like, m, n, k, a, row, step, b, ldb, alpha, beta, c, ldc):
 
 
 @inner
+def pack(like, m, n, wide, b, ldb, panel):
+    """Write B (m, n) into the panel, in rows of `wide` places."""
+    apart()
+    B, P = pointer(like, b), pointer(like, panel)
+    for p in range(m):
+        if n == wide:
+            for j in range(2 * lanes(like)):
+                P[p * wide + j] = B[p * ldb + j]
+        else:
+            for j in range(n):
+                P[p * wide + j] = B[p * ldb + j]
+
+
+@inner
+def multiply_packed(like, m, n, k, a, row, step, b, ldb, alpha, beta, c, ldc):
+    """C (m, n) = A B, or C += alpha A B, by way of panels of B that lie close together.
+
+    Otherwise each tile would fetch them again: rows of B lie far apart, at worst on the same few lines of the cache.
+    """
+    apart()
+    size, L = bytes_of(like), lanes(like)
+    panel = scratch(like, DEEP_PANEL)
+    wide = 2 * L
+    usual = 4 * PANEL // (size * wide)
+    deep = -(-k // max(1, (k + usual // 2) // usual))  # blocks of equal depth, each at most half as deep again
+    for j in range(0, n, wide):
+        columns, here = min(wide, n - j), beta
+        for p in range(0, k, deep):
+            rows = min(deep, k - p)
+            pack(like, rows, columns, wide, b + size * (p * ldb + j), ldb, panel)
+            x, y = a + size * p * step, c + size * j
+            if columns > L:
+                two_wide(like, m, columns, rows, x, row, step, panel, wide, alpha, here, y, ldc)
+            else:
+                one_wide(like, m, columns, rows, x, row, step, panel, wide, alpha, here, y, ldc)
+            here = like
+
+
+@inner
 def multiply(like, m, n, k, a, row, step, b, ldb, alpha, beta, c, ldc):
     """C (m, n) = A B, or C += alpha A B where beta is not 0; A[i, p] lies i row + p step behind `a`."""
     apart()
     size, L = bytes_of(like), lanes(like)
+    if not MANY and m >= PACKED_ROWS and 2 * L * size * k > NEAR:
+        multiply_packed(like, m, n, k, a, row, step, b, ldb, alpha, beta, c, ldc)
+        return
     while n > L:
         two_wide(like, m, min(n, 2 * L), k, a, row, step, b, ldb, alpha, beta, c, ldc)
         b += size * 2 * L
@@ -145,7 +192,11 @@ def multiply_transpose(like, m, n, k, a, row, step, b, ldb, c, ldc):
             rows = min(deep, k - p)
             turn(like, columns, rows, b + size * (j * ldb + p), ldb, like, zero, panel, wide)
             beta = zero if p == 0 else like
-            multiply(like, m, columns, rows, a + size * p * step, row, step, panel, wide, like, beta, c + size * j, ldc)
+            x, y = a + size * p * step, c + size * j
+            if columns > L:
+                two_wide(like, m, columns, rows, x, row, step, panel, wide, like, beta, y, ldc)
+            else:
+                one_wide(like, m, columns, rows, x, row, step, panel, wide, like, beta, y, ldc)
 
 
 @inner
