@@ -342,7 +342,7 @@ def test_progress_is_a_live_line_on_a_terminal(monkeypatch: pytest.MonkeyPatch) 
 
 def test_progress_shows_that_code_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before the first epoch alone: what is compiled later takes no time to speak of."""
-    monkeypatch.setattr("glassnet.callbacks.is_compiling", lambda: True)
+    monkeypatch.setattr("glassnet.progress.is_compiling", lambda: True)
     monkeypatch.setattr("sys.stderr", terminal := Terminal())
     for name, value in (("TERM", "xterm"), ("COLUMNS", "200")):
         monkeypatch.setenv(name, value)
