@@ -26,7 +26,7 @@ MISSING = (
 OURS = ("sealed", "persistence", "checkpoints", "table_files", "tables", "errors", "registry", "records", "layout",
         "network", "layers", "resuming", "cli", "export", "search")  # fmt: skip
 THEIRS = ("safetensors.numpy", "skops.io", "zipfile", "gzip", "csv", "json")
-COMPILED = ("activations", "losses", "optimizers", "schedules", "initializers", "engines")
+COMPILED = ("activations", "losses", "rules", "clipping", "optimizers", "schedules", "initializers", "engines")
 """What Numba compiles, or is near it."""
 FOUND = Path("found")
 

@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError
 from typing import Any
 
 import numpy as np
 import pytest
 
 import glassnet as gn
-from glassnet import SGD, Checkpoint, EarlyStopping, Progress, ReduceOnPlateau, TargetReached, TimeBudget
-from glassnet.callbacks import Callback, Request, Watcher, start_all
-from glassnet.errors import GlassnetError, GlassnetTypeError
+from callback_runs import LINE, X, Y, fit, record
+from glassnet import SGD, Checkpoint, EarlyStopping, ReduceOnPlateau, TargetReached, TimeBudget
+from glassnet.callbacks import Callback, Request
+from glassnet.errors import GlassnetError
 from glassnet.history import EpochRecord, Run
 
-LINE = gn.Objective(gn.Network(1, [gn.Dense(1)]), "squared_error")
 NAN = float("nan")
-X = np.linspace(-1, 1, 20)[:, None]
-Y = 3 * X + 1
-
-
-def record(
-    epoch: int, loss: float = 1.0, *, seconds: float = 0.0, rate: float = 0.1, epochs: int = 100, **scores: float
-) -> EpochRecord:
-    return EpochRecord(
-        epoch=epoch, updates=epoch, loss=loss, scores=scores, learning_rate=rate, gradient_norm=1.0,
-        seconds=seconds, theta=np.array([float(epoch)]), state=np.empty(0), epochs=epochs,
-    )  # fmt: skip
 
 
 def requests(callback: Callback, values: list[float], monitor: str = "loss", first: int = 1) -> list[Request | None]:
@@ -44,10 +31,6 @@ def requests(callback: Callback, values: list[float], monitor: str = "loss", fir
 def stop_epoch(callback: Callback, values: list[float], monitor: str = "loss") -> int | None:
     answers = requests(callback, values, monitor)
     return next((e for e, answer in enumerate(answers, 1) if answer is not None and answer.stop is not None), None)
-
-
-def fit(**options: Any) -> Run:
-    return gn.train(LINE, np.zeros(2), X, Y, **{"optimizer": SGD(0.1), "epochs": 30, "batch_size": 5, **options})
 
 
 def dip(turn: int) -> Callable[[np.ndarray, np.ndarray], float]:
@@ -285,188 +268,7 @@ def test_what_a_record_shows_is_read_only(run: Callable[..., Run]) -> None:
     assert not any(flags)
 
 
-# ---- progress -----------------------------------------------------------------------------------------------------
-
-SCORES = {"validation_loss": 0.25, "validation_accuracy": 0.9}
-
-
-def test_progress_prints_about_ten_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    watcher = Progress().start()
-    for epoch in range(1, 101):
-        watcher.after_epoch(record(epoch, 0.5, seconds=2.0 * epoch, **SCORES))
-    watcher.at_end()
-    out, err = capsys.readouterr()
-    lines = err.splitlines()
-    assert out == ""
-    assert len(lines) == 11
-    assert lines[0].split()[:2] == ["epoch", "1/100"]
-    assert "loss 0.5  validation loss 0.25  validation accuracy 0.9  about 198.0 s left" in lines[0]
-    assert "100/100" in lines[-1]
-    assert "about 0.0 s left" in lines[-1]
-
-
-def test_progress_shows_what_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
-    Progress(show=("validation_accuracy",)).start().after_epoch(record(1, 0.5, **SCORES))
-    err = capsys.readouterr().err
-    assert "validation accuracy 0.9" in err
-    assert "validation loss" not in err
-
-
-def test_progress_in_a_short_run(capsys: pytest.CaptureFixture[str]) -> None:
-    fit(callbacks=[Progress()], epochs=3)
-    assert len(capsys.readouterr().err.splitlines()) == 3
-
-
-def test_progress_of_a_solver(capsys: pytest.CaptureFixture[str]) -> None:
-    gn.minimize(LINE, np.zeros(2), X, Y, callbacks=[Progress()])
-    assert "loss" in capsys.readouterr().err
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def test_progress_is_a_live_line_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal = Terminal()
-    monkeypatch.setattr("sys.stderr", terminal)
-    for name, value in (("TERM", "xterm"), ("COLUMNS", "200")):
-        monkeypatch.setenv(name, value)
-    run = fit(callbacks=[Progress()], epochs=25, validation=(X, Y))
-    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
-    assert "25/25" in shown
-    assert f"loss {run.loss:.4g}  validation loss {run.history['validation_loss'][-1]:.4g}" in shown
-    assert "\x1b[?25l" in terminal.getvalue()
-    assert terminal.getvalue().rstrip("\n").endswith("\x1b[?25h"), "the cursor must come back"
-
-
-def test_progress_shows_that_code_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before the first epoch alone: what is compiled later takes no time to speak of."""
-    monkeypatch.setattr("glassnet.callbacks.is_compiling", lambda: True)
-    monkeypatch.setattr("sys.stderr", terminal := Terminal())
-    for name, value in (("TERM", "xterm"), ("COLUMNS", "200")):
-        monkeypatch.setenv(name, value)
-    watcher = Progress().start()
-    assert "compiling, before the first epoch" in terminal.getvalue()
-    terminal.truncate(0)
-    watcher.after_epoch(record(1, 0.5))
-    watcher.at_end()
-    assert "compiling" not in terminal.getvalue()
-    assert "loss 0.5" in terminal.getvalue()
-
-
-@pytest.mark.parametrize(("columns", "bar"), [(60, False), (90, True)])
-def test_a_narrow_terminal_shows_the_numbers_without_a_bar(
-    columns: int, bar: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sys.stderr", terminal := Terminal())
-    for name, value in (("TERM", "xterm"), ("COLUMNS", str(columns))):
-        monkeypatch.setenv(name, value)
-    watcher = Progress(show=("validation_accuracy",)).start()
-    watcher.after_epoch(record(7, 0.2006, **SCORES))
-    watcher.at_end()
-    assert "loss 0.2006  validation accuracy 0.9" in terminal.getvalue()
-    assert ("━" in terminal.getvalue()) == bar
-
-
-class Counting:
-    """A callback that counts how often it is started and ended: a bar on a terminal that is not ended stays there."""
-
-    def __init__(self) -> None:
-        self.started, self.ended = 0, 0
-
-    def start(self) -> Watcher:
-        self.started += 1
-        return Watcher(lambda record: None, self.end)
-
-    def end(self) -> None:
-        self.ended += 1
-
-
-@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_an_estimator_starts_a_callback_once_and_ends_it(solver: str) -> None:
-    one = Counting()
-    gn.MLPRegressor(solver=solver, max_iter=50, tol=1e9, callbacks=[one]).fit(X, Y.ravel())
-    assert (one.started, one.ended) == (1, 1)
-
-
-def test_an_interrupt_before_the_first_epoch_ends_a_callback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While code is compiled, say."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("glassnet.training.begin", interrupt)
-    one = Counting()
-    with pytest.raises(KeyboardInterrupt):
-        fit(callbacks=[one])
-    assert (one.started, one.ended) == (1, 1)
-
-
-# ---- functions, several callbacks, wrong things -------------------------------------------------------------------
-
-
-def test_a_plain_function_is_a_callback() -> None:
-    epochs: list[int] = []
-
-    def watch(r: EpochRecord) -> Request | None:
-        epochs.append(r.epoch)
-        return Request("converged", "I have seen enough") if r.epoch == 4 else None
-
-    run = fit(callbacks=(watch,))
-    assert epochs == [1, 2, 3, 4]
-    assert (run.status, run.reason) == ("converged", "I have seen enough")
-
-
-def test_every_callback_is_asked_and_the_first_request_counts() -> None:
-    order: list[str] = []
-
-    def named(name: str) -> Callable[[EpochRecord], Request]:
-        return lambda r: order.append(name) or Request("stopped", name)
-
-    assert fit(callbacks=[named("one"), named("two")]).reason == "one"
-    assert order == ["one", "two"]
-
-
-def test_at_end_is_called_however_the_run_ends() -> None:
-    ended: list[str] = []
-
-    class Ending:
-        def start(self) -> Watcher:
-            return Watcher(lambda r: None, lambda: ended.append("end"))
-
-    fit(callbacks=[Ending()])
-    assert fit(callbacks=[Ending()], optimizer=SGD(1e9)).status == "diverged"
-
-    def interrupt(r: EpochRecord) -> None:
-        raise KeyboardInterrupt
-
-    assert fit(callbacks=[Ending(), interrupt]).status == "stopped"
-    assert ended == ["end"] * 3
-
-
-def test_at_end_is_called_when_a_callback_raises() -> None:
-    ended: list[str] = []
-
-    class Raising:
-        def start(self) -> Watcher:
-            return Watcher(lambda r: 1 / 0, lambda: ended.append("end"))  # type: ignore[arg-type, return-value]
-
-    with pytest.raises(ZeroDivisionError):
-        fit(callbacks=[Raising()])
-    assert ended == ["end"]
-
-
-@pytest.mark.parametrize("thing", [EarlyStopping, "early", 3, None])
-def test_what_is_no_callback_is_refused(thing: object) -> None:
-    with pytest.raises(GlassnetTypeError, match="each callback must be"):
-        start_all([thing])
-
-
-@pytest.mark.parametrize("thing", [EarlyStopping(), None, "early", print])
-def test_callbacks_come_in_a_list(thing: object) -> None:
-    with pytest.raises(GlassnetTypeError, match=r"callbacks must be a list.*\[EarlyStopping\(\)\]"):
-        start_all(thing)
+# ---- what is refused ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -498,36 +300,3 @@ def test_bad_options_are_refused(make: Callable[[], object], message: str) -> No
 def test_callbacks_are_frozen() -> None:
     with pytest.raises(FrozenInstanceError):
         EarlyStopping().patience = 3  # type: ignore[misc]
-
-
-@pytest.mark.parametrize(("engine", "seen"), [("numba", [4, 8, 10]), ("numpy", list(range(1, 11)))])
-def test_epochs_within_patience_are_run_in_one_call_and_heard(engine: str, seen: list[int]) -> None:
-    called: list[int] = []
-    losses: list[float] = []
-
-    class Patient:
-        def start(self) -> Watcher:
-            def after_epoch(record: EpochRecord) -> None:
-                called.append(record.epoch)
-                losses.append(record.loss)
-
-            return Watcher(after_epoch, patience=lambda: 4, hear=losses.extend)
-
-    objective = replace(LINE, engine=engine)
-    run = gn.train(objective, np.zeros(2), X, Y, epochs=10, batch_size=4, callbacks=[Patient()])
-    alone = gn.train(objective, np.zeros(2), X, Y, epochs=10, batch_size=4)
-    assert called == seen
-    assert losses == run.history["loss"].tolist()
-    np.testing.assert_array_equal(run.theta, alone.theta)
-
-
-def test_one_callback_without_patience_sees_every_epoch() -> None:
-    called: list[int] = []
-
-    class Patient:
-        def start(self) -> Watcher:
-            return Watcher(lambda record: None, patience=lambda: 4)
-
-    objective = replace(LINE, engine="numba")
-    gn.train(objective, np.zeros(2), X, Y, epochs=5, callbacks=[Patient(), lambda record: called.append(record.epoch)])
-    assert called == [1, 2, 3, 4, 5]

@@ -1,4 +1,4 @@
-"""optimizers.py: every rule through one contract and by hand, with planted faults that the contract must see."""
+"""optimizers.py (rules.py, clipping.py): every rule through one contract and by hand; planted faults are seen."""
 
 from __future__ import annotations
 

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,70 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks import kills
-from sklearn.exceptions import ConvergenceWarning
 
 import glassnet as gn
 from glassnet import checkpoints
 from glassnet.errors import GlassnetError
-from glassnet.history import EpochRecord, Run
+from glassnet.history import Run
 from glassnet.optimizers import RULES, Rule
 from glassnet.stepping import FusedLoop, PlainLoop
-
-ENGINES = ("numpy", "numba")
-NET = gn.Network(3, [gn.Dense(6, "tanh"), gn.BatchNorm(), gn.Dropout(0.2), gn.Dense(2)])
-DRAWN = np.random.default_rng(5)
-X = DRAWN.normal(size=(53, 3))
-Y = np.sin(X[:, :2]) + 0.1 * DRAWN.normal(size=(53, 2))
-
-
-class PowerCut(Exception):
-    """What ends a run in these tests."""
-
-
-def cut_after(epoch: int) -> Callable[[EpochRecord], None]:
-    def cut(record: EpochRecord) -> None:
-        if record.epoch > epoch:
-            raise PowerCut
-
-    return cut
-
-
-def fit(net: gn.Network = NET, dtype: type = np.float64, **options: Any) -> Run:
-    usual = {"epochs": 9, "batch_size": 16, "optimizer": gn.Adam(0.01), "rng": 3}
-    objective = gn.Objective(net, "squared_error", l2=1e-3)
-    return gn.train(objective, net.init(rng=1, dtype=dtype), X, Y, **{**usual, **options})
-
-
-def same(run: Run, whole: Run) -> None:
-    """All that a run returns, but its seconds, and the forecast of the time for the epochs that were asked for."""
-    assert (run.status, run.reason, run.engine) == (whole.status, whole.reason, whole.engine)
-    assert run.theta.dtype == whole.theta.dtype
-    assert run.theta.tobytes() == whole.theta.tobytes()
-    assert run.state.tobytes() == whole.state.tobytes()
-    assert run.history.columns == whole.history.columns
-    for column in set(run.history.columns) - {"seconds"}:
-        assert run.history[column].tobytes() == whole.history[column].tobytes(), column
-    assert (run.rule_state is None) == (whole.rule_state is None)
-    if run.rule_state is not None and whole.rule_state is not None:
-        assert (run.rule_state.t, run.rule_state.rule) == (whole.rule_state.t, whole.rule_state.rule)
-        for slot, other in zip(run.rule_state.slots, whole.rule_state.slots, strict=True):
-            assert slot.tobytes() == other.tobytes()
-
-
-def stopped_and_resumed(
-    folder: Path,
-    epoch: int,
-    run: Callable[..., Run] = fit,
-    every: int = 1,
-    callbacks: tuple[Any, ...] = (),
-    **options: Any,
-) -> Run:
-    """Run until the power is cut in the epoch after `epoch`, then go on in what is left."""
-    with pytest.raises(PowerCut):
-        run(callbacks=[*callbacks, gn.Checkpoint(folder, every), cut_after(epoch)], **options)
-    return run(callbacks=[*callbacks, gn.Checkpoint(folder, every)], resume=folder, **options)
-
+from resume_runs import ENGINES, PowerCut, X, Y, cut_after, fit, same, stopped_and_resumed
 
 # ---- the same result ----------------------------------------------------------------------------------------------
 
@@ -208,48 +147,6 @@ def test_two_generations_are_kept(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == [f"checkpoint-0000000{e}.safetensors" for e in (6, 8)]
 
 
-# ---- estimators ---------------------------------------------------------------------------------------------------
-
-ESTIMATORS: dict[str, dict[str, Any]] = {
-    "usual": {},
-    "early stopping": {"early_stopping": True, "n_iter_no_change": 3, "tol": 1e-3},
-    "scoring": {"early_stopping": True, "scoring": "neg_mean_absolute_error", "solver": "sgd", "momentum": 0.5},
-    "adaptive": {"solver": "sgd", "learning_rate": "adaptive", "tol": 0.02, "n_iter_no_change": 1},
-    "invscaling": {"solver": "sgd", "learning_rate": "invscaling", "shuffle": False},
-    "dropout": {"dropout": 0.2, "batch_norm": True, "dtype": "float32"},
-}
-
-
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("options", ESTIMATORS)
-def test_estimators(tmp_path: Path, engine: str, options: str) -> None:
-    def model(*callbacks: Any) -> gn.MLPRegressor:
-        arguments = {"max_iter": 14, "batch_size": 16, "random_state": 1, "tol": 0.0, "learning_rate_init": 0.01}
-        arguments |= {"hidden_layer_sizes": (6,), "engine": engine, **ESTIMATORS[options]}
-        return gn.MLPRegressor(callbacks=list(callbacks), **arguments)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        whole = model().fit(X, Y)
-        with pytest.raises(PowerCut):
-            model(gn.Checkpoint(tmp_path, resume=True), cut_after(min(6, whole.n_iter_ - 1))).fit(X, Y)
-        resumed = model(gn.Checkpoint(tmp_path, resume=True)).fit(X, Y)
-    assert resumed.theta_.tobytes() == whole.theta_.tobytes()
-    assert resumed.state_.tobytes() == whole.state_.tobytes()
-    assert (resumed.status_, resumed.stop_reason_) == (whole.status_, whole.stop_reason_)
-    assert (resumed.n_iter_, resumed.t_, resumed.loss_curve_) == (whole.n_iter_, whole.t_, whole.loss_curve_)
-    assert (resumed.validation_scores_, resumed.best_loss_) == (whole.validation_scores_, whole.best_loss_)
-    assert resumed.history_.columns == whole.history_.columns
-
-
-def test_an_estimator_that_forgets_the_order_of_its_rows_is_seen(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("glassnet.estimators.continuing.InTurn.restore", lambda self, stored: None)
-    with pytest.raises(AssertionError):
-        test_estimators(tmp_path, "numpy", "usual")
-
-
 def test_not_sooner_than_some_seconds(tmp_path: Path) -> None:
     fit(callbacks=[gn.Checkpoint(tmp_path, seconds=3600)])
     assert list(tmp_path.iterdir()) == []
@@ -352,142 +249,3 @@ def test_only_train_can_resume(tmp_path: Path) -> None:
     with pytest.raises(GlassnetError, match="one Checkpoint"):
         gn.MLPRegressor(max_iter=2, callbacks=callbacks * 2, random_state=0).fit(X, Y)
     assert list(tmp_path.iterdir()) == []
-
-
-# ---- damage -------------------------------------------------------------------------------------------------------
-
-
-def damage(path: Path, how: str, seed: int = 0) -> None:
-    data = bytearray(path.read_bytes())
-    place = int(np.random.default_rng(seed).integers(len(data)))
-    if how == "truncated":
-        data = data[:place]
-    elif how == "flipped":
-        data[place] ^= 1 << seed % 8
-    else:
-        data = bytearray()
-    path.write_bytes(data)
-
-
-@pytest.mark.parametrize("how", ["truncated", "flipped", "empty"])
-@pytest.mark.parametrize("seed", range(8))
-def test_a_damaged_newest_checkpoint(tmp_path: Path, how: str, seed: int) -> None:
-    fit(epochs=5, callbacks=[gn.Checkpoint(tmp_path)])
-    damage(tmp_path / "checkpoint-00000005.safetensors", how, seed)
-    with pytest.warns(RuntimeWarning, match=r"is damaged .*checkpoint-00000005.* of epoch 4"):
-        run = fit(resume=tmp_path, callbacks=[gn.Checkpoint(tmp_path, 3)])
-    same(run, fit())
-    # the damaged one is not taken for one of the two that are kept
-    assert sorted(p.name for p in tmp_path.iterdir()) == [f"checkpoint-0000000{e}.safetensors" for e in (6, 9)]
-
-
-def test_the_damaged_one_is_not_kept_in_place_of_a_whole_one(tmp_path: Path) -> None:
-    fit(epochs=5, callbacks=[gn.Checkpoint(tmp_path)])
-    damage(tmp_path / "checkpoint-00000005.safetensors", "truncated")
-    with pytest.warns(RuntimeWarning, match="is damaged"):
-        fit(epochs=6, resume=tmp_path, callbacks=[gn.Checkpoint(tmp_path, 6)])
-    assert sorted(p.name for p in tmp_path.iterdir()) == [f"checkpoint-0000000{e}.safetensors" for e in (4, 6)]
-
-
-def test_all_damaged(tmp_path: Path) -> None:
-    fit(epochs=5, callbacks=[gn.Checkpoint(tmp_path)])
-    for path in tmp_path.iterdir():
-        damage(path, "truncated")
-    with pytest.raises(GlassnetError, match=r"a folder with a whole checkpoint, received .*00000005.*00000004"):
-        fit(resume=tmp_path)
-
-
-@pytest.mark.parametrize("failing", ["fsync", "mkdir"])
-def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str) -> None:
-    """Training goes on, it is said, and the last good checkpoint is still there."""
-    folder = tmp_path / "run"
-    with pytest.raises(PowerCut):
-        fit(callbacks=[gn.Checkpoint(folder), cut_after(4)])
-
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(*((os, "fsync") if failing == "fsync" else (Path, "mkdir")), full)
-        with pytest.warns(RuntimeWarning, match=r"could not be written .*No space left.*00000004") as told:
-            same(fit(resume=folder, callbacks=[gn.Checkpoint(folder)]), fit())
-    assert [str(one.message)[:25] for one in told] == [f"the checkpoint of epoch {e}" for e in range(5, 10)]
-    assert sorted(p.name for p in folder.iterdir()) == [f"checkpoint-0000000{e}.safetensors" for e in (3, 4)]
-    same(fit(resume=folder), fit())
-
-
-def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
-    """Half of the temporary file is written before the system refuses: nothing of it is left."""
-    resource = pytest.importorskip("resource", reason="needs limits of a Unix system")
-    fit(epochs=4, callbacks=[gn.Checkpoint(tmp_path)])
-    whole, before = fit(), sorted(tmp_path.iterdir())
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-    try:
-        with pytest.warns(RuntimeWarning, match=r"could not be written .*File too large.*00000004"):
-            run = fit(resume=tmp_path, callbacks=[gn.Checkpoint(tmp_path, 9)])
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    same(run, whole)
-    assert sorted(tmp_path.iterdir()) == before
-
-
-def test_a_place_that_cannot_be_a_folder(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.warns(RuntimeWarning, match="epoch 9 could not be written .* none has been written"):
-        same(fit(callbacks=[gn.Checkpoint(tmp_path / "file" / "run", 9)]), fit())
-
-
-# ---- kills --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
-def test_kills(tmp_path: Path) -> None:
-    """From outside, in the middle of a write, before the renaming: see benchmarks/kills.py."""
-    killed = kills.one(("numba", "Adam", 0), 3, np.random.default_rng(0), tmp_path)
-    assert killed.equal
-    assert killed.ways == kills.WAYS
-    assert killed.unfinished >= 2
-
-
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
-def test_a_run_that_starts_anew_after_a_kill_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The comparison itself: the killed run is given other data."""
-    start = kills.process
-    monkeypatch.setattr(
-        kills, "process", lambda folder, case, *more: start(folder, (*case[:2], int(not folder)), *more)
-    )
-    assert not kills.one(("numpy", "Adam", 2), 1, np.random.default_rng(2), tmp_path, first=2).equal
-
-
-class Ended:
-    """A process that has ended before it could be killed."""
-
-    def __enter__(self) -> Ended:
-        return self
-
-    def __exit__(self, *error: object) -> None: ...
-
-    def wait(self, seconds: float) -> int:
-        return 0
-
-
-def test_a_run_too_fast_to_be_killed_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once it has ended nothing can kill it: waiting for that would never end."""
-
-    def process(folder: Path | None, case: object, result: Path, way: str, number: int) -> Ended:
-        result.write_text("{}")
-        return Ended()
-
-    monkeypatch.setattr(kills, "process", process)
-    with pytest.raises(RuntimeError, match="ended before they could be killed 3 times"):
-        kills.one(("numpy", "Adam", 0), 3, np.random.default_rng(0), tmp_path)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
-def test_many_kills() -> None:
-    command = [sys.executable, "-m", "benchmarks.kills", "--times", "30"]
-    source = str(Path(gn.__file__).parents[1])
-    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": source}, capture_output=True, text=True, check=True)
-    assert "30 of 30 kills resumed bit for bit" in done.stdout

@@ -1,4 +1,4 @@
-"""streaming.py and table_batches.py: one batch in memory at a time, and the results of `train`."""
+"""streaming.py: one batch in memory at a time, and the results of `train`."""
 
 from __future__ import annotations
 
@@ -10,24 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import glassnet as gn
-from glassnet import BatchNorm, Dense, Dropout, Network, Objective
+from glassnet import Dense, Network, Objective
 from glassnet.arrays import Array, mapping_of
 from glassnet.errors import GlassnetError
-from glassnet.history import EpochRecord, Run
+from glassnet.history import EpochRecord
+from streaming_runs import ENGINES, NOISY, PLAIN, RNG, X, Y, available, parts, same, stream, whole
 
-RNG = np.random.default_rng(0)
-X = RNG.normal(size=(100, 4))
-Y = np.sin(X[:, :1]) + 0.1 * X[:, 1:2]
-PLAIN = Objective(Network(4, [Dense(8, "tanh"), Dense(1)]), "squared_error", l2=1e-3)
-NOISY = Objective(Network(4, [Dense(8, "tanh"), Dropout(0.2), BatchNorm(), Dense(1)]), "squared_error")
-ENGINES = ["numpy", "numba"]
 RULES = [
     gn.SGD(0.05),
     gn.Adam(gn.schedules.Cosine(0.01, 40)),
@@ -37,34 +30,7 @@ RULES = [
 
 @pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> str:
-    if request.param == "numba":
-        pytest.importorskip("numba")
-    return str(request.param)
-
-
-def parts(*ends: int) -> list[tuple[Array, Array]]:
-    return [(X[a:b], Y[a:b]) for a, b in zip((0, *ends), (*ends, len(X)), strict=True)]
-
-
-def whole(objective: Objective = PLAIN, batch_size: int = 16, **options: Any) -> Run:
-    theta = objective.net.init(rng=0).astype(options.pop("dtype", np.float64))
-    options = {"epochs": 5, "sampling": "sequential", "rng": 3, **options}
-    return gn.train(objective, theta, X, Y, batch_size=batch_size, **options)
-
-
-def stream(batches: Any, objective: Objective = PLAIN, **options: Any) -> Run:
-    theta = objective.net.init(rng=0).astype(options.pop("dtype", np.float64))
-    return gn.train_batches(objective, theta, batches, **{"epochs": 5, "rng": 3, **options})
-
-
-def same(one: Run, other: Run) -> None:
-    np.testing.assert_array_equal(one.theta, other.theta)
-    np.testing.assert_array_equal(one.state, other.state)
-    assert (one.status, one.reason, one.engine) == (other.status, other.reason, other.engine)
-    for name in ("epoch", "updates", "learning_rate"):
-        np.testing.assert_array_equal(one.history[name], other.history[name])
-    for name in ("loss", "penalty", "gradient_norm"):  # means of means: the last digits are others
-        np.testing.assert_allclose(one.history[name], other.history[name], rtol=1e-5)
+    return available(request.param)
 
 
 # ---- the same as train ----------------------------------------------------------------------------------------------
@@ -131,6 +97,22 @@ def test_it_goes_on_from_a_rules_memory(engine: str) -> None:
     np.testing.assert_array_equal(second.theta, stream(cut, epochs=5, engine=engine).theta)
 
 
+@pytest.mark.parametrize("sampling", ["shuffle", "bootstrap"])
+def test_batches_of_other_lengths_are_drawn_from_alike_in_both_engines(sampling: str) -> None:
+    """Orders that were drawn for one batch say nothing of the next."""
+    rng = np.random.default_rng(0)
+    parts = [(X, X[:, :1] ** 2) for X in (rng.normal(size=(m, 3)) for m in (30, 12, 17, 30))]
+    objective = gn.Objective(gn.Network(3, [gn.Dense(4, "tanh"), gn.Dense(1)]), "squared_error")
+    runs = [
+        gn.train_batches(
+            objective, objective.net.init(0), parts, epochs=3, batch_size=8, sampling=sampling, engine=engine
+        )
+        for engine in ("numpy", "numba")
+    ]
+    np.testing.assert_allclose(runs[0].theta, runs[1].theta, rtol=1e-10)
+    np.testing.assert_allclose(runs[0].history["loss"], runs[1].history["loss"], rtol=1e-10)
+
+
 # ---- how it ends ----------------------------------------------------------------------------------------------------
 
 
@@ -144,6 +126,16 @@ def test_callbacks_and_validation_are_those_of_train(engine: str) -> None:
     assert 3 < len(known.history) < 40
     same(found, known)
     np.testing.assert_array_equal(found.history["validation_r2"], known.history["validation_r2"])
+
+
+def test_records_are_heard_after_each_pass(engine: str) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def hear(record: EpochRecord) -> None:
+        seen.append((record.epoch, record.updates))
+
+    stream(parts(30, 60), engine=engine, callbacks=[hear])
+    assert seen == [(epoch, 3 * epoch) for epoch in range(1, 6)]
 
 
 @pytest.mark.parametrize("rate", [10.0, 1e3, 1e30, 1e200])
@@ -315,132 +307,3 @@ def test_the_data_are_not_held(way: str, large_folder: Path) -> None:
 @ON_LINUX
 def test_a_copy_of_the_data_is_seen(large_folder: Path) -> None:
     assert peak("a copy of all rows (planted)", "numpy", large_folder) > 33
-
-
-# ---- tables ---------------------------------------------------------------------------------------------------------
-
-
-def frame(n: int = 100) -> pd.DataFrame:
-    table = pd.DataFrame(X[:n], columns=list("abcd"))
-    return table.assign(y=Y[:n], whole=np.arange(n), flag=np.arange(n) % 2 == 0, city=["Bonn", "Köln"] * (n // 2))
-
-
-def written(folder: Path, ending: str, table: pd.DataFrame | None = None, pieces: int = 30) -> Path:
-    """Write a table in row groups, or record batches, of 30 rows."""
-    path = folder / f"rows{ending}"
-    table = frame() if table is None else table
-    if ending == ".parquet":
-        table.to_parquet(path, row_group_size=pieces)
-    else:
-        arrow = pa.Table.from_pandas(table, preserve_index=False)
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, arrow.schema) as file:
-            file.write_table(arrow, max_chunksize=pieces)
-    return path
-
-
-@pytest.mark.parametrize("rows", [1, 7, 30, 64, 100, 1000])
-@pytest.mark.parametrize("ending", [".parquet", ".arrow", ".feather"])
-def test_tables_come_in_equal_batches_in_their_order(ending: str, rows: int, tmp_path: Path) -> None:
-    inputs = [*"dcba", "whole", "flag"]
-    batches = gn.read_batches(written(tmp_path, ending), ["y"], inputs=inputs, rows=rows, dtype="float64")
-    for _ in range(2):
-        found = list(batches)
-        assert len(found) == len(batches) == -(-100 // rows)
-        assert all(len(x) == rows for x, _ in found[:-1])
-        np.testing.assert_array_equal(np.concatenate([x for x, _ in found]), frame()[inputs].to_numpy(np.float64))
-        np.testing.assert_array_equal(np.concatenate([y for _, y in found]), Y)
-
-
-def test_a_table_trains_as_its_arrays_do(tmp_path: Path, engine: str) -> None:
-    batches = gn.read_batches(written(tmp_path, ".parquet"), "y", inputs=list("abcd"), rows=16, dtype="float64")
-    np.testing.assert_array_equal(stream(batches, engine=engine).theta, whole(engine=engine).theta)
-
-
-def test_labels_become_rows_of_0_and_1(tmp_path: Path) -> None:
-    path = written(tmp_path, ".parquet")
-    batches = gn.read_batches(path, "city", inputs=["a"], weight="whole", classes=["Köln", "Bonn"], rows=60)
-    _, target, weight = next(iter(batches))
-    np.testing.assert_array_equal(target[:3], [[0, 1], [1, 0], [0, 1]])
-    np.testing.assert_array_equal(weight, np.arange(60))
-    with pytest.raises(
-        GlassnetError, match=r"batch 1: column 'city' must be with labels among classes, received 'Köln'"
-    ):
-        list(gn.read_batches(path, "city", inputs=["a"], classes=["Bonn"]))
-
-
-def test_partial_fit_over_batches(tmp_path: Path) -> None:
-    batches = gn.read_batches(written(tmp_path, ".parquet"), "y", inputs=list("abcd"), rows=25)
-    options = {"hidden_layer_sizes": (8,), "batch_size": 5, "random_state": 0}
-    one, other = gn.MLPRegressor(**options), gn.MLPRegressor(**options)
-    for x, y in batches:
-        one.partial_fit(x, y.ravel())
-    for start in range(0, 100, 25):
-        rows = slice(start, start + 25)
-        other.partial_fit(X[rows].astype(np.float32), Y[rows].ravel().astype(np.float32))
-    np.testing.assert_array_equal(one.theta_, other.theta_)
-    assert one.t_ == 100
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"target": "price"}, "unknown column"),
-        ({"target": "city"}, "a table of numbers, received .*string in column 'city'"),
-        ({"target": "y", "inputs": ["a", "e"]}, "unknown column"),
-        ({"target": ["y", "city"], "classes": ["Bonn"]}, "target must be one column"),
-        ({"target": "y", "inputs": ["a"], "rows": 0}, "rows must be at least 1"),
-    ],
-)
-def test_refused_columns(options: dict[str, Any], message: str, tmp_path: Path) -> None:
-    with pytest.raises(GlassnetError, match=message):
-        gn.read_batches(written(tmp_path, ".parquet"), **{"inputs": ["a"], **options})
-
-
-def test_refused_files(tmp_path: Path) -> None:
-    (tmp_path / "broken.parquet").write_bytes(b"PAR1" * 9)
-    (tmp_path / "broken.arrow").write_bytes(b"ARROW1" * 9)
-    (tmp_path / "rows.csv").write_text("a,y\n1,2\n")
-    written(tmp_path, ".parquet", frame().iloc[:0])
-    for name, message in {
-        "broken.parquet": "must be a .parquet file", "broken.arrow": "must be a .arrow file",
-        "rows.csv": "table ending for batches", "missing.parquet": "a path where nothing is", "": "a folder",
-        "rows.parquet": "a table with at least one row",
-    }.items():  # fmt: skip
-        with pytest.raises(GlassnetError, match=message):
-            gn.read_batches(tmp_path / name, "y", inputs=["a"])
-
-
-def test_missing_values_are_named(tmp_path: Path) -> None:
-    table = frame().convert_dtypes()
-    table.loc[70, "b"] = pd.NA
-    batches = gn.read_batches(written(tmp_path, ".parquet", table), "y", inputs=list("abcd"), rows=50)
-    with pytest.raises(
-        GlassnetError, match=r"rows.parquet, batch 2: column 'b' must be without missing values, received 1"
-    ):
-        stream(batches)
-
-
-def test_records_are_heard_after_each_pass(engine: str) -> None:
-    seen: list[tuple[int, int]] = []
-
-    def hear(record: EpochRecord) -> None:
-        seen.append((record.epoch, record.updates))
-
-    stream(parts(30, 60), engine=engine, callbacks=[hear])
-    assert seen == [(epoch, 3 * epoch) for epoch in range(1, 6)]
-
-
-@pytest.mark.parametrize("sampling", ["shuffle", "bootstrap"])
-def test_batches_of_other_lengths_are_drawn_from_alike_in_both_engines(sampling: str) -> None:
-    """Orders that were drawn for one batch say nothing of the next."""
-    rng = np.random.default_rng(0)
-    parts = [(X, X[:, :1] ** 2) for X in (rng.normal(size=(m, 3)) for m in (30, 12, 17, 30))]
-    objective = gn.Objective(gn.Network(3, [gn.Dense(4, "tanh"), gn.Dense(1)]), "squared_error")
-    runs = [
-        gn.train_batches(
-            objective, objective.net.init(0), parts, epochs=3, batch_size=8, sampling=sampling, engine=engine
-        )
-        for engine in ("numpy", "numba")
-    ]
-    np.testing.assert_allclose(runs[0].theta, runs[1].theta, rtol=1e-10)
-    np.testing.assert_allclose(runs[0].history["loss"], runs[1].history["loss"], rtol=1e-10)

@@ -1,132 +1,29 @@
-"""Callbacks: they read a record after each epoch and may ask the loop for something. They never reach into it.
+"""Callbacks: stop early or at a target, lower the rate, keep to a time, store the run; progress.py shows it.
 
-A callback is a frozen record whose `start()` makes a fresh `Watcher` for one run, so the same callback can serve many
-runs. A plain function `record -> None | Request` is a callback, too.
+Each is a frozen record; what the loop asks of one is in watchers.py.
 """
 
 from __future__ import annotations
 
-import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from glassnet.arrays import Array
 from glassnet.checkpoints import newest, write
-from glassnet.engines.storage import is_compiling
 from glassnet.errors import GlassnetError, choose, fault, type_fault
-from glassnet.history import EpochRecord, Status
+from glassnet.history import EpochRecord
+from glassnet.progress import Progress
+from glassnet.watchers import Callback, Memory, Request, Watcher, check_all, recall, remembered, start_all
 
 __all__ = [
     "Callback", "Checkpoint", "EarlyStopping", "Memory", "Progress", "ReduceOnPlateau", "Request", "TargetReached",
     "TimeBudget", "Watcher", "check_all", "recall", "remembered", "start_all",
 ]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a callback may ask for: an end (with its status), other weights to return, a multiple of the rate."""
-
-    stop: Status | None = None
-    reason: str = ""
-    theta: Array | None = None
-    state: Array | None = None
-    rate_factor: float = 1.0
-
-
-class Memory(Protocol):
-    """What a watcher remembers of the epochs it has seen, for a run that is stopped and resumed."""
-
-    def stored(self) -> Mapping[str, object]:
-        """Return it: arrays, numbers, text, None, lists and mappings of them."""
-
-    def restore(self, stored: Mapping[str, Any]) -> None:
-        """Remember what was stored."""
-
-
-@dataclass(frozen=True)
-class Watcher:
-    """A callback at work in one run: one function after each epoch, one at the end, however it came."""
-
-    after_epoch: Callable[[EpochRecord], Request | None]
-    at_end: Callable[[], Request | None] = lambda: None
-    patience: Callable[[], float] = lambda: 1
-    """In how many epochs from now it may first ask for something: so many may be run in one call."""
-    hear: Callable[[Sequence[float]], None] = lambda losses: None
-    """Is told the losses of epochs for which it is not called, because they lie within its patience."""
-    memory: Memory | None = None
-    """What a resumed run must give back to it; None for one that remembers nothing."""
-    keep: Callable[[int, Callable[[], Mapping[str, Any]]], None] = lambda epoch, content: None
-    """Is called when all have seen an epoch and none has asked for an end; `content()` is the run, to be stored."""
-    folder: Path | None = None
-    """Where it stores the run."""
-    resume: bool = False
-    """Whether a run that is stored there already goes on."""
-    name: str = ""
-    """The class of the callback."""
-
-
-class Callback(Protocol):
-    """What the loop asks of a callback."""
-
-    def start(self) -> Watcher:
-        """Return a watcher for a run that is about to begin."""
-
-
-def check_all(callbacks: object) -> Sequence[Any]:
-    """Return `callbacks`; raises GlassnetError where they are no list of callbacks and functions. It starts none."""
-    if not isinstance(callbacks, list | tuple):
-        raise type_fault("callbacks", "a list", repr(callbacks), "One callback? [EarlyStopping()].")
-    for callback in callbacks:
-        if isinstance(callback, type) or not (hasattr(callback, "start") or callable(callback)):
-            expected = "EarlyStopping(...) and the like, or a function of a record"
-            raise type_fault("each callback", expected, repr(callback))
-    return callbacks
-
-
-def start_all(callbacks: object, *, resumable: bool = False) -> tuple[Watcher, ...]:
-    """Return fresh watchers for callbacks and plain functions.
-
-    Raises GlassnetError for anything else, and for a callback that stores runs which cannot be resumed.
-    """
-    watchers = tuple(_start(callback) for callback in check_all(callbacks))
-    if not resumable and any(watcher.folder is not None for watcher in watchers):
-        remedy = "Checkpoint(function) calls a function of your own with the record."
-        expected = (
-            "a callback of glassnet.train, or of the fit of an estimator by a rule, with a whole number as "
-            "random_state and without warm_start: these can be resumed"
-        )
-        raise fault("Checkpoint(folder)", expected, "another run's", remedy)
-    return watchers
-
-
-def _start(callback: Any) -> Watcher:
-    if not hasattr(callback, "start"):
-        return Watcher(callback)
-    watcher = callback.start()
-    watcher = watcher if isinstance(watcher, Watcher) else Watcher(watcher.after_epoch, watcher.at_end)
-    return replace(watcher, name=type(callback).__name__)
-
-
-def remembered(watchers: Sequence[Watcher]) -> list[list[object]]:
-    """Return what the watchers remember, each with its name: see `recall`."""
-    return [[watcher.name, watcher.memory.stored()] for watcher in watchers if watcher.memory is not None]
-
-
-def recall(kept: Sequence[tuple[str, Mapping[str, Any]]], watchers: Sequence[Watcher], where: str) -> None:
-    """Give watchers back what those of the stored run remembered; raises GlassnetError where those were others."""
-    memories = [(watcher.name, watcher.memory) for watcher in watchers if watcher.memory is not None]
-    names, received = [name for name, _ in kept], [name for name, _ in memories]
-    if names != received:
-        expected = ", ".join(names) or "none that remember"
-        remedy = "Pass those of the run that wrote it."
-        raise fault(f"callbacks of a run resumed from {where}", expected, ", ".join(received) or "none", remedy)
-    for (_, memory), (_, stored) in zip(memories, kept, strict=True):
-        memory.restore(stored)
 
 
 @dataclass
@@ -350,58 +247,3 @@ class Checkpoint:
             return self.every - seen % self.every
 
         return Watcher(after_epoch, patience=patience, keep=keep, folder=folder, resume=self.resume)
-
-
-NARROW = 72
-"""A terminal of fewer columns has room for the numbers alone, not for a bar beside them."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Show epoch, loss, validation score and time left: a live line on a terminal, about ten plain lines elsewhere."""
-
-    show: tuple[str, ...] = field(default=())
-    """Scores to show besides the loss; all of them when left empty."""
-
-    def start(self) -> Watcher:
-        """Return a watcher for one run."""
-        return self._live() if sys.stderr.isatty() else self._plain()
-
-    def _text(self, record: EpochRecord) -> str:
-        scores = {name: record.scores[name] for name in self.show or record.scores if name in record.scores}
-        parts = [f"loss {record.loss:.4g}", *(f"{name.replace('_', ' ')} {v:.4g}" for name, v in scores.items())]
-        return "  ".join(parts)
-
-    def _plain(self) -> Watcher:
-        def after_epoch(record: EpochRecord) -> None:
-            if record.epoch == 1 or record.epoch % max(record.epochs // 10, 1) == 0:
-                left = record.seconds / max(record.epoch, 1) * (record.epochs - record.epoch)
-                print(
-                    f"epoch {record.epoch:>5}/{record.epochs}  {self._text(record)}  about {left:.1f} s left",
-                    file=sys.stderr,
-                )
-
-        return Watcher(after_epoch)
-
-    def _live(self) -> Watcher:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeRemainingColumn
-        from rich.text import Text
-
-        class State(TextColumn):
-            def render(self, task: Task) -> Text:
-                waits = task.total is None and is_compiling()
-                return Text("compiling, before the first epoch") if waits else super().render(task)
-
-        console = Console(stderr=True)
-        parts = [TextColumn("epoch"), MofNCompleteColumn(), BarColumn(bar_width=24), State("{task.description}")]
-        if console.width < NARROW:
-            del parts[2]
-        bar = Progress(*parts, TimeRemainingColumn(), console=console, refresh_per_second=8)
-        task = bar.add_task("", total=None)
-        bar.start()
-
-        def after_epoch(record: EpochRecord) -> None:
-            bar.update(task, total=record.epochs, completed=record.epoch, description=self._text(record))
-
-        return Watcher(after_epoch, bar.stop)

@@ -26,7 +26,7 @@ from glassnet.engines.threads import allowed
 from glassnet.layers import BatchNorm, Mode
 from glassnet.network import Network, Work
 from glassnet.objective import Objective
-from glassnet.optimizers import Number, Slots
+from glassnet.rules import Number, Slots
 
 __all__ = ["FullBatch", "blocks_of"]
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from glassnet.arrays import Array
 from glassnet.errors import choose
-from glassnet.optimizers import RuleState
 from glassnet.posterior import Posterior
+from glassnet.rules import RuleState
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,11 +1,4 @@
-"""Rules: what to do with a gradient.
-
-A rule is a frozen record with two pure functions on flat vectors: `init(theta) -> state` and
-`step(grad, state, learning_rate) -> step, state`. Only the training loop moves theta: theta += step.
-
-A rule's equation stands in one element-wise `formula(g, theta, slots, numbers) -> step, new slots`, on arrays here and
-on single numbers in the compiled engine; `numbers(t, rate)` are what it needs of step t besides (t and rate may be
-arrays: a row of numbers for each of many steps).
+"""Rules: what to do with a gradient. What a rule is stands in rules.py; these are the equations.
 
 Symbols: g gradient, t number of the step from 1, rate learning rate, eps a small number against division by zero.
 All functions work on a vector (P,) and on a stack (S, P).
@@ -16,81 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from math import inf, log
-from typing import NamedTuple, Protocol
+from math import log
 
 import numpy as np
 
 from glassnet.arrays import Array
+from glassnet.clipping import ClipNorm
 from glassnet.errors import choose, fault, type_fault
-from glassnet.schedules import Schedule, as_schedule
+from glassnet.rules import Formula, Number, Rule, RuleState, Slots, check_options, one_step, zeros
+from glassnet.schedules import Schedule
 
 __all__ = [
     "RULES", "SGD", "AdaGrad", "Adam", "AdamW", "ClipNorm", "NAdam", "RMSProp", "Rule", "RuleState", "get",
 ]  # fmt: skip
-
-
-class RuleState(NamedTuple):
-    """What a rule remembers: the number of steps taken and vectors like theta (named in the rule's docstring)."""
-
-    t: int = 0
-    slots: tuple[Array, ...] = ()
-    rule: str = ""
-    """The name of the rule's class: no other rule can go on with it."""
-
-
-class Rule(Protocol):
-    """What the training loop asks of a rule."""
-
-    @property
-    def learning_rate(self) -> float | Schedule:
-        """A number, or a schedule that is called with the step."""
-
-    def init(self, theta: Array, decayed: Array | None = None) -> RuleState:
-        """Return the state before the first step; `decayed` (P,) is 1 where weights decay, 0 at biases."""
-
-    def step(
-        self, grad: Array, state: RuleState, learning_rate: float, theta: Array | None = None
-    ) -> tuple[Array, RuleState]:
-        """Return what to add to theta, and the new state."""
-
-
-Number = float | Array
-Slots = tuple[Array, ...]
-Formula = Callable[[Array, Array, Slots, tuple[Number, ...]], tuple[Array, Slots]]
-"""(g, theta, slots, numbers) -> step, new slots."""
-
-
-class FusedRule(Rule, Protocol):
-    """A rule whose equation is one element-wise formula, which the compiled engine fuses into its loop."""
-
-    @property
-    def formula(self) -> Formula:
-        """The equation."""
-
-    def numbers(self, t: Number, rate: Number) -> tuple[Number, ...]:
-        """Return what the formula needs of step t (from 1) besides g, theta and the slots."""
-
-
-def _one_step(
-    rule: FusedRule, grad: Array, state: RuleState, rate: float, theta: Array | None
-) -> tuple[Array, RuleState]:
-    t = state.t + 1
-    step, slots = rule.formula(grad, grad if theta is None else theta, state.slots, rule.numbers(t, rate))
-    return step, RuleState(t, slots, state.rule)
-
-
-def _zeros(rule: Rule, theta: Array, count: int) -> RuleState:
-    return RuleState(0, tuple(np.zeros_like(theta) for _ in range(count)), type(rule).__name__)
-
-
-def _check(rule: Rule, **shares: float) -> None:
-    as_schedule(rule.learning_rate)
-    for name, value in shares.items():
-        if name == "eps" and not 0 < value < inf:
-            raise fault(f"eps of {type(rule).__name__}", "positive and finite", value)
-        if name != "eps" and not 0 <= value < 1:
-            raise fault(f"{name} of {type(rule).__name__}", "in [0, 1)", value)
 
 
 @dataclass(frozen=True)
@@ -118,7 +49,7 @@ class SGD:
     nesterov: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
-        _check(self, momentum=self.momentum)
+        check_options(self, momentum=self.momentum)
         if self.nesterov and self.momentum == 0:
             raise fault("momentum of SGD", "positive with nesterov=True", 0.0, "0.9 is usual.")
 
@@ -129,13 +60,13 @@ class SGD:
 
     def init(self, theta: Array, decayed: Array | None = None) -> RuleState:
         """Start with v = 0."""
-        return _zeros(self, theta, 1 if self.momentum else 0)
+        return zeros(self, theta, 1 if self.momentum else 0)
 
     def step(
         self, grad: Array, state: RuleState, learning_rate: float, theta: Array | None = None
     ) -> tuple[Array, RuleState]:
         """Return the step and the new state."""
-        return _one_step(self, grad, state, learning_rate, theta)
+        return one_step(self, grad, state, learning_rate, theta)
 
     @property
     def formula(self) -> Formula:
@@ -182,17 +113,17 @@ class AdaGrad:
     eps: float = field(default=1e-7, kw_only=True)
 
     def __post_init__(self) -> None:
-        _check(self, eps=self.eps)
+        check_options(self, eps=self.eps)
 
     def init(self, theta: Array, decayed: Array | None = None) -> RuleState:
         """Start with r = 0."""
-        return _zeros(self, theta, 1)
+        return zeros(self, theta, 1)
 
     def step(
         self, grad: Array, state: RuleState, learning_rate: float, theta: Array | None = None
     ) -> tuple[Array, RuleState]:
         """Return the step and the new state."""
-        return _one_step(self, grad, state, learning_rate, theta)
+        return one_step(self, grad, state, learning_rate, theta)
 
     @property
     def formula(self) -> Formula:
@@ -226,17 +157,17 @@ class RMSProp:
     eps: float = field(default=1e-8, kw_only=True)
 
     def __post_init__(self) -> None:
-        _check(self, rho=self.rho, eps=self.eps)
+        check_options(self, rho=self.rho, eps=self.eps)
 
     def init(self, theta: Array, decayed: Array | None = None) -> RuleState:
         """Start with r = 0."""
-        return _zeros(self, theta, 1)
+        return zeros(self, theta, 1)
 
     def step(
         self, grad: Array, state: RuleState, learning_rate: float, theta: Array | None = None
     ) -> tuple[Array, RuleState]:
         """Return the step and the new state."""
-        return _one_step(self, grad, state, learning_rate, theta)
+        return one_step(self, grad, state, learning_rate, theta)
 
     @property
     def formula(self) -> Formula:
@@ -273,17 +204,17 @@ class Adam:
     eps_inside: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
-        _check(self, beta1=self.beta1, beta2=self.beta2, eps=self.eps)
+        check_options(self, beta1=self.beta1, beta2=self.beta2, eps=self.eps)
 
     def init(self, theta: Array, decayed: Array | None = None) -> RuleState:
         """Start with m = v = 0."""
-        return _zeros(self, theta, 2)
+        return zeros(self, theta, 2)
 
     def step(
         self, grad: Array, state: RuleState, learning_rate: float, theta: Array | None = None
     ) -> tuple[Array, RuleState]:
         """Return the step and the new state."""
-        return _one_step(self, grad, state, learning_rate, theta)
+        return one_step(self, grad, state, learning_rate, theta)
 
     @property
     def formula(self) -> Formula:
@@ -322,7 +253,7 @@ class AdamW:
     eps: float = field(default=1e-8, kw_only=True)
 
     def __post_init__(self) -> None:
-        _check(self, beta1=self.beta1, beta2=self.beta2, eps=self.eps, weight_decay=self.weight_decay)
+        check_options(self, beta1=self.beta1, beta2=self.beta2, eps=self.eps, weight_decay=self.weight_decay)
 
     @property
     def adam(self) -> Adam:
@@ -341,7 +272,7 @@ class AdamW:
         """Return the step and the new state; raises GlassnetError without theta, which the decay needs."""
         if theta is None:
             raise fault("theta", "given to AdamW.step, which decays it", None)
-        return _one_step(self, grad, state, learning_rate, theta)
+        return one_step(self, grad, state, learning_rate, theta)
 
     @property
     def formula(self) -> Formula:
@@ -378,17 +309,17 @@ class NAdam:
     decay: float = field(default=0.004, kw_only=True)
 
     def __post_init__(self) -> None:
-        _check(self, beta1=self.beta1, beta2=self.beta2, eps=self.eps, decay=self.decay)
+        check_options(self, beta1=self.beta1, beta2=self.beta2, eps=self.eps, decay=self.decay)
 
     def init(self, theta: Array, decayed: Array | None = None) -> RuleState:
         """Start with m = v = 0."""
-        return _zeros(self, theta, 2)
+        return zeros(self, theta, 2)
 
     def step(
         self, grad: Array, state: RuleState, learning_rate: float, theta: Array | None = None
     ) -> tuple[Array, RuleState]:
         """Return the step and the new state."""
-        return _one_step(self, grad, state, learning_rate, theta)
+        return one_step(self, grad, state, learning_rate, theta)
 
     @property
     def formula(self) -> Formula:
@@ -422,45 +353,6 @@ def _products(beta1: float, decay: float) -> Array:
     count = 2 if beta1 == 0 else int(-20.0 * log(10.0) / log(beta1)) + 2
     mu = beta1 * (1.0 - 0.5 * 0.96 ** (np.arange(1, count) * decay))
     return np.concatenate([[1.0], np.cumprod(mu), [0.0]])
-
-
-@dataclass(frozen=True)
-class ClipNorm:
-    """Any rule, with gradients longer than `max_norm` shortened to it (Pascanu, Mikolov and Bengio 2013).
-
-        g <- g min(1, max_norm / |g|)
-
-    >>> import numpy as np
-    >>> rule = ClipNorm(SGD(1.0), max_norm=1.0)
-    >>> rule.step(np.array([3.0, 4.0]), rule.init(np.zeros(2)), 1.0)[0]
-    array([-0.6, -0.8])
-    """
-
-    rule: Rule
-    max_norm: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not self.max_norm > 0:
-            raise fault("max_norm of ClipNorm", "positive", self.max_norm)
-
-    @property
-    def learning_rate(self) -> float | Schedule:
-        """The learning rate of the rule inside."""
-        return self.rule.learning_rate
-
-    def init(self, theta: Array, decayed: Array | None = None) -> RuleState:
-        """Return the state of the rule inside."""
-        return self.rule.init(theta, decayed)
-
-    def step(
-        self, grad: Array, state: RuleState, learning_rate: float, theta: Array | None = None
-    ) -> tuple[Array, RuleState]:
-        """Return the step of the rule inside for the shortened gradient."""
-        largest = np.maximum(np.abs(grad).max(axis=-1, keepdims=True), np.finfo(grad.dtype).tiny)
-        unit = grad / largest  # squares of it neither overflow nor vanish
-        norm = np.sqrt((unit * unit).sum(axis=-1, keepdims=True))
-        short = np.minimum(largest, self.max_norm / np.maximum(norm, 1.0))
-        return self.rule.step(unit * short, state, learning_rate, theta)
 
 
 RULES: Mapping[str, Callable[..., Rule]] = {

@@ -168,7 +168,6 @@ def _checked_metadata(metadata: Mapping[str, object]) -> dict[str, object]:
 # --- pipelines -------------------------------------------------------------------------------------
 
 TRUSTED: tuple[str, ...] = (
-    "glassnet.callbacks.Progress",
     "glassnet.estimators.continuing.Memory",
     "glassnet.estimators.autoencoder.Autoencoder",
     "glassnet.estimators.ensemble.Ensemble",
@@ -186,9 +185,10 @@ TRUSTED: tuple[str, ...] = (
     "glassnet.optimizers.AdamW",
     "glassnet.optimizers.NAdam",
     "glassnet.optimizers.RMSProp",
-    "glassnet.optimizers.RuleState",
     "glassnet.optimizers.SGD",
     "glassnet.posterior.Posterior",
+    "glassnet.progress.Progress",
+    "glassnet.rules.RuleState",
     "glassnet.schedules.Constant",
     "glassnet.schedules.Cosine",
     "glassnet.schedules.Exponential",
@@ -197,6 +197,9 @@ TRUSTED: tuple[str, ...] = (
     "glassnet.schedules.Piecewise",
     "glassnet.schedules.WarmUp",
     "numpy.dtype",
+    # the same two under the names that earlier files call them by
+    "glassnet.callbacks.Progress",
+    "glassnet.optimizers.RuleState",
     # the time zone of a column of dates; pandas 2 has the longer name
     "datetime.timedelta",
     "datetime.timezone",

@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from glassnet.callbacks import Watcher, recall, remembered
 from glassnet.checkpoints import Found, newest, stored
 from glassnet.engines import Standing
 from glassnet.errors import GlassnetError, fault
-from glassnet.optimizers import RuleState
 from glassnet.recording import Table
+from glassnet.rules import RuleState
 from glassnet.stepping import Data, EpochLoop, Setting, Start
+from glassnet.watchers import Watcher, recall, remembered
 
 __all__ = ["Resumed", "contents", "facts", "find", "resume_from"]
 

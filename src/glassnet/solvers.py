@@ -19,7 +19,6 @@ import numpy.typing as npt
 
 from glassnet import bayesian, levenberg_marquardt
 from glassnet.arrays import Array, check_count, read_only
-from glassnet.callbacks import Request, Watcher, start_all
 from glassnet.engines.threads import single_threaded_blas
 from glassnet.errors import GlassnetError, choose, fault
 from glassnet.full_batch import FullBatch, blocks_of
@@ -30,6 +29,7 @@ from glassnet.levenberg_marquardt import Damping
 from glassnet.network import Network
 from glassnet.objective import Objective
 from glassnet.posterior import Posterior
+from glassnet.watchers import Request, Watcher, start_all
 
 __all__ = ["METHODS", "minimize"]
 

@@ -19,20 +19,17 @@ from typing import Any, Protocol
 import numpy as np
 
 from glassnet.arrays import Array
+from glassnet.divergence import BLOW_UP, blown_up, blown_up_on, broken_layer, not_finite
 from glassnet.engines import Fused, Job, Standing, fusing, say_once
 from glassnet.layers import Mode
-from glassnet.network import Trace
 from glassnet.objective import Objective
-from glassnet.optimizers import Rule, RuleState
+from glassnet.rules import Rule, RuleState
 from glassnet.sampling import Batches, Rows, is_shuffle, keeps_order
 from glassnet.schedules import Constant, Schedule
 
 __all__ = ["BLOW_UP", "Data", "EpochLoop", "LastEpochs", "Setting", "Start", "begin"]
 
 Data = tuple[Array, Array, Array | None]
-
-BLOW_UP = 1e6
-"""An epoch whose loss is this many times (1 + the loss of the very first batch) has diverged, finite or not."""
 
 
 @dataclass(frozen=True)
@@ -255,7 +252,7 @@ class PlainLoop(LastEpochs):
             J, grad, trace = setting.objective.evaluate(self.theta, x, y, w, self.state, setting.mode, self.work)
             loss = float(J)
             if not isfinite(loss):
-                self.why = f"the loss is {loss} in batch {number}{_where(trace)}"
+                self.why = f"the loss is {loss} in batch {number}{broken_layer(trace)}"
                 return None
             if self.first_loss is None:
                 self.first_loss = loss
@@ -268,8 +265,8 @@ class PlainLoop(LastEpochs):
                 self.averaged += (1.0 - keep) * (self.theta - self.averaged)
             total, seen = total + loss * len(x), seen + len(x)
             self.last = rows
-        self.why = _blown_up(total / seen, self.first_loss)
-        self.why = self.why or _not_finite(self.theta, self.state)
+        self.why = blown_up(total / seen, self.first_loss)
+        self.why = self.why or not_finite(self.theta, self.state)
         if self.why:
             return None
         kept = self.theta if self.averaged is None else self.averaged
@@ -290,7 +287,8 @@ class PlainLoop(LastEpochs):
         """Test the loss after the last step."""
         if self.last is None:
             return None
-        return _look(self.setting, self.theta, self.state, self._cut(self.last), self.first_loss)
+        objective, batch = self.setting.objective, self._cut(self.last)
+        return blown_up_on(batch, objective, self.theta, self.state, self.setting.mode, self.first_loss)
 
 
 # ---- an engine's own loop -----------------------------------------------------------------------------------------
@@ -338,15 +336,15 @@ class FusedLoop:
             return None
         kind, number, value = self.fused.trouble
         if kind == "theta":
-            return _not_finite(*self.fused.now()) or "theta is not finite after the last batch"
+            return not_finite(*self.fused.now()) or "theta is not finite after the last batch"
         if kind == "blown up":
-            return _blown_up(value, self.fused.first_loss)
+            return blown_up(value, self.fused.first_loss)
         theta, state = self.fused.now()
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             trace = self.setting.objective.run_on.forward(
                 self.setting.objective.net, theta, self._rows()[0], state, self.setting.mode
             )
-        return f"the loss is {value} in batch {number + self.before}{_where(trace)}"
+        return f"the loss is {value} in batch {number + self.before}{broken_layer(trace)}"
 
     def _rows(self) -> Data:
         rows = self.fused.last_batch()
@@ -371,7 +369,8 @@ class FusedLoop:
         """Test the loss after the last step."""
         if self.fused.first_loss is None:
             return None
-        return _look(self.setting, *self.fused.now(), self._rows(), self.fused.first_loss)
+        objective, mode = self.setting.objective, self.setting.mode
+        return blown_up_on(self._rows(), objective, *self.fused.now(), mode, self.fused.first_loss)
 
     def standing(self) -> Standing:
         """Return copies of where the loop stands, at the end of an epoch."""
@@ -381,35 +380,3 @@ class FusedLoop:
         """Go on with these rows, where the engine can."""
         self.setting, self.before = setting, before
         return self.fused.feed(_job(setting))
-
-
-# ---- what both say when it goes wrong -----------------------------------------------------------------------------
-
-
-def _blown_up(loss: float, first_loss: float | None) -> str | None:
-    """Say so where the loss is out of all proportion to the first one, finite or not."""
-    if loss <= BLOW_UP * (1.0 + abs(first_loss or 0.0)):
-        return None
-    return f"the loss has grown from {first_loss:.3g} to {loss:.3g}"
-
-
-def _not_finite(theta: Array, state: Array) -> str | None:
-    """Say so where parameters, or variances that float32 cannot hold, have left the finite numbers."""
-    if not np.isfinite(theta).all():
-        return "theta is not finite after the last batch"
-    return None if np.isfinite(state).all() else "BatchNorm's statistics are not finite after the last batch"
-
-
-def _look(setting: Setting, theta: Array, state: Array, batch: Data, first_loss: float | None) -> str | None:
-    x, y, w = batch
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        trace = setting.objective.run_on.forward(setting.objective.net, theta, x, state, setting.mode)
-        return _blown_up(float(setting.objective.data_term(trace, y, w)), first_loss)
-
-
-def _where(trace: Trace) -> str:
-    """Name the first layer whose numbers are not finite."""
-    for l, (z, a) in enumerate(zip(trace.z[1:], trace.a[1:], strict=True), 1):
-        if not (np.isfinite(z).all() and np.isfinite(a).all()):
-            return f", first in layer {l}"
-    return ", first in the loss itself"

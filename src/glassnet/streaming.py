@@ -21,8 +21,8 @@ from glassnet.engines import Standing
 from glassnet.errors import GlassnetError, fault, type_fault
 from glassnet.history import Run
 from glassnet.objective import Objective
-from glassnet.optimizers import Rule, RuleState
 from glassnet.recording import Table
+from glassnet.rules import Rule, RuleState
 from glassnet.sampling import Sampling
 from glassnet.stepping import Data, EpochLoop, LastEpochs, Setting, Start, begin
 from glassnet.training import Metric, check_batch_norm, prepare, run_epochs

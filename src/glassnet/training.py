@@ -23,19 +23,19 @@ import numpy.typing as npt
 
 from glassnet import optimizers
 from glassnet.arrays import Array, Seed, check_count, mapping_of
-from glassnet.callbacks import Request, Watcher, start_all
 from glassnet.engines.threads import single_threaded_blas
 from glassnet.errors import fault
 from glassnet.history import COLUMNS, EpochRecord, Run
 from glassnet.layers import BatchNorm, Mode
 from glassnet.network import Network
 from glassnet.objective import Objective
-from glassnet.optimizers import Rule, RuleState
 from glassnet.recording import Table
 from glassnet.resuming import Resumed, contents, facts, find, resume_from
+from glassnet.rules import Rule, RuleState
 from glassnet.sampling import Batches, Sampling, drawing
 from glassnet.schedules import as_schedule
 from glassnet.stepping import Data, EpochLoop, Setting, Start, begin
+from glassnet.watchers import Request, Watcher, start_all
 
 __all__ = ["Metric", "Prepared", "Probe", "Sampling", "check_batch_norm", "prepare", "run_epochs", "train"]
 

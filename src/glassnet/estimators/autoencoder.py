@@ -18,7 +18,7 @@ from glassnet.estimators import architecture
 from glassnet.estimators.base import MLP, Classes, has_partial_fit, store
 from glassnet.layers import Dense
 from glassnet.network import PREDICT, Network
-from glassnet.optimizers import Rule
+from glassnet.rules import Rule
 
 __all__ = ["Autoencoder"]
 

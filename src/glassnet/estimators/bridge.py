@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from glassnet.callbacks import Request, Watcher
 from glassnet.history import EpochRecord
+from glassnet.watchers import Request, Watcher
 
 __all__ = ["Bridge"]
 

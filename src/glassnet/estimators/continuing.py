@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from glassnet.arrays import Array
-from glassnet.callbacks import Request, Watcher
 from glassnet.history import EpochRecord
-from glassnet.optimizers import RuleState
+from glassnet.rules import RuleState
+from glassnet.watchers import Request, Watcher
 
 __all__ = ["FRESH", "InTurn", "InverseScaling", "Memory", "NoImprovement", "Standing", "standing_of"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from glassnet.callbacks import Watcher
 from glassnet.history import EpochRecord
+from glassnet.watchers import Watcher
 
 __all__ = ["Lines"]
 

@@ -24,7 +24,7 @@ from glassnet.arrays import Array, check_weights
 from glassnet.errors import GlassnetError, fault
 from glassnet.estimators import architecture, uncertainty
 from glassnet.estimators.base import MLP, Classes, store
-from glassnet.optimizers import Rule
+from glassnet.rules import Rule
 from glassnet.scores import r2
 
 __all__ = ["MLPClassifier", "MLPRegressor"]

@@ -14,13 +14,13 @@ import numpy as np
 
 from glassnet import losses, optimizers, solvers
 from glassnet.arrays import check_count
-from glassnet.callbacks import Request, Watcher, check_all
 from glassnet.errors import choose, fault, type_fault
 from glassnet.estimators.architecture import check_architecture
 from glassnet.estimators.continuing import InverseScaling, Memory
 from glassnet.history import EpochRecord
-from glassnet.optimizers import Rule
+from glassnet.rules import Rule
 from glassnet.schedules import Schedule
+from glassnet.watchers import Request, Watcher, check_all
 
 __all__ = [
     "FlatLoss", "batch_size_of", "check_options", "is_full_batch", "make_rule", "say_which_wins",

@@ -16,9 +16,9 @@ import numpy as np
 from sklearn.metrics import check_scoring
 
 from glassnet.arrays import Array
-from glassnet.callbacks import Memory, Request, Watcher, recall, remembered, start_all
 from glassnet.errors import fault
 from glassnet.history import Columns, EpochRecord, History
+from glassnet.watchers import Memory, Request, Watcher, recall, remembered, start_all
 
 __all__ = ["Measure", "Watching", "as_fitted", "scorer_of", "with_columns"]
 

@@ -13,7 +13,7 @@ from glassnet.history import Columns, History, Run
 from glassnet.layers import Dense
 from glassnet.network import PREDICT, Network
 from glassnet.objective import Objective
-from glassnet.optimizers import Rule
+from glassnet.rules import Rule
 from glassnet.schedules import as_schedule
 from glassnet.scores import r2
 from glassnet.solvers import minimize

@@ -12,7 +12,7 @@ from glassnet.arrays import Array
 from glassnet.insight.patient import Case
 from glassnet.layers import Dense, Dropout, Layer
 from glassnet.network import Network
-from glassnet.optimizers import Rule
+from glassnet.rules import Rule
 
 __all__ = ["Change", "apply", "arguments", "python"]
 
