@@ -88,9 +88,9 @@ class Skips:
         return cls(whole, along, way.length)
 
     def gradient(self, K: int, v: Array, slopes: Array, dt: float) -> Array:
-        """Return dL/ds (K, N-1) for v_{n+1} (N-1, m) and df/dz (N-1, m, d) of n >= 1:
+        """Return dL/ds (K, N-1) for v_n (N-1, m) and slope_n (N-1, m, d) of n >= 1:
 
-        dL/ds_n = sum over the rows of v_{n+1} w_n(X_n) . (dW_n - dt df/dz)
+        dL/ds_n = sum over the rows of v_n w_n(X_n) . (dW_n - dt slope_n)
         """
         each = v * (self.along - dt * np.einsum("nmd,nmd->nm", self.way, slopes))
         return np.asarray((each.reshape(len(self.length), K, -1).sum(axis=2) / self.length[:, None]).T)
