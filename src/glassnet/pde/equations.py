@@ -46,7 +46,8 @@ class Equation:
     `dim` d, `horizon` T, `steps` N, `x0` a number or (d,). `g(x) -> (m,)` is the end value, `f(t, x, u, z) -> (m,)` the
     driver, None for f = 0; `df_du -> (m,)` and `df_dz -> (m, d)` (or what broadcasts to it) are its derivatives. Where
     one is missing, it is measured by finite differences, and a warning says what that costs. `dg_dx(x) -> (m, d)`, the
-    gradient of g, may be given: it shows the networks the way (skips.py).
+    gradient of g, may be given: it is what z is at the end time, which the trapezoidal rule asks for, and shows the
+    networks the way (skips.py), unless `from_middle` leads them from the path without noise.
 
     The paths follow dX = drift dt + sigma dW: `drift` is a number, (d,) or a function (t, x) -> (m, d); `diffusion` a
     number, (d,) for a diagonal, (d, d), or a function (t, x) -> (m, d) (diagonal) or (m, d, d). `sampler(t, x, dt, dW)
@@ -79,6 +80,7 @@ class Equation:
     sampler: Sampler | None = field(default=None, kw_only=True)
     scheme: str = field(default="euler", kw_only=True)
     steered: bool = field(default=False, kw_only=True)
+    from_middle: bool = field(default=False, kw_only=True)
     u_start: tuple[float, float] = field(default=(0.0, 1.0), kw_only=True)
     iterations: int = field(default=2000, kw_only=True)
     learning_rate: float | Schedule = field(default=1e-2, kw_only=True)
