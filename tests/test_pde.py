@@ -108,8 +108,16 @@ def test_the_gradient_of_g_leads_to_a_solution_that_goes_up_and_down_with_it():
     assert straight.relative_error < 0.3 * plain.relative_error
 
 
+def test_the_way_may_come_from_the_middle_where_the_gradient_of_g_is_given():
+    one = get("reaction_diffusion", dim=3, steps=4)
+    plain, led = (way(replace(one, **change)) for change in ({"dg_dx": None}, {"from_middle": True}))
+    X = np.random.default_rng(0).standard_normal((3, 5, 3))
+    np.testing.assert_array_equal(led.of(X, 1), plain.of(X, 1))
+    assert not np.allclose(way(one).of(X, 1), plain.of(X, 1))
+
+
 def test_steered_paths_drift_with_the_slope_of_f_along_the_straight_way():
-    equation = EQUATIONS["hjb"](dim=3, steps=4, lam=5)
+    equation = replace(EQUATIONS["hjb"](dim=3, steps=4, lam=5), scheme="euler")
     unknowns = Unknowns(equation, hidden=(4,), skip=True)
     first = np.random.default_rng(0).standard_normal((2, unknowns.n_first)) / 10
     b = steering(unknowns, first)
@@ -131,7 +139,8 @@ def test_steered_paths_find_what_rare_paths_decide():
     assert free.relative_error > 0.15
     assert steered.relative_error < 0.6 * free.relative_error
     np.testing.assert_array_equal(free.u0[:100], steered.u0[:100])
-    assert EQUATIONS["hjb"]().steered is False, "lam = 1 is solved as published"
+    published = EQUATIONS["hjb"]()
+    assert (published.steered, published.scheme) == (False, "euler"), "lam = 1 is solved as published"
 
 
 def test_a_planted_fault_in_the_recursion_is_seen():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from math import exp, lgamma, log, sin, sqrt
+from typing import Any
 
 import numpy as np
 
@@ -33,21 +34,27 @@ def hjb(dim: int = 100, steps: int = 20, *, lam: float = 1.0) -> Equation:
     """Hamilton, Jacobi and Bellman: u_t + Laplacian u = lam |grad u|^2, u(1, x) = ln((1 + |x|^2) / 2).
 
     With z = sqrt(2) grad u: f = -lam/2 |z|^2. For lam = 1 training starts and runs as published. For others paths are
-    steered to where the solution is decided, u0 starts below g at the mean of |x|^2, a bound of u, and the rate falls
-    at the end. Raises GlassnetError for a lam that is not positive.
+    steered to where the solution is decided, by the trapezoidal rule, as the control is strong at the end; u0 starts
+    below g at the mean of |x|^2, a bound of u, and the rate falls at the end.
+
+    Raises GlassnetError for a lam that is not positive.
     """
     if not lam > 0:
         raise fault("lam of hjb", "positive", lam)
     bound = log(0.5 + dim)
     falling = Piecewise((1100, 1350), (1e-2, 1e-3, 1e-4))
     start, rate, iterations = ((0.0, 1.0), 1e-2, 2000) if lam == 1 else ((bound - 1.0, bound), falling, 1500)
+    others: dict[str, Any] = {} if lam == 1 else {
+        "steered": True, "from_middle": True, "scheme": "trapezoid",
+        "dg_dx": lambda x: x * (2.0 / (1.0 + squares(x)))[..., None],
+    }  # fmt: skip
     return Equation(
         "hjb", dim=dim, steps=steps, horizon=1.0, diffusion=ROOT2,
         f=lambda t, x, u, z: (-0.5 * lam) * squares(z),
         df_du=lambda t, x, u, z: np.zeros_like(u),
         df_dz=lambda t, x, u, z: -lam * z,
         g=lambda x: np.log(0.5 + 0.5 * squares(x)),
-        u_start=start, iterations=iterations, learning_rate=rate, steered=lam != 1,
+        u_start=start, iterations=iterations, learning_rate=rate, **others,
         known=hjb_value(check_count("dim of hjb", dim), lam), known_from="exact: a chi-square integral",
         published_error=0.0017 if lam == 1 else None, source=PNAS,
         summary=f"control of a random walk, cost lam |grad u|^2, lam = {lam:g}",

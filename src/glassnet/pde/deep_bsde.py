@@ -13,7 +13,8 @@ beyond |e| = 50. With v_n = dL/du_n:
 
     v_N = l'(e) / m,      v_n = v_{n+1} (1 - dt df/du),      dL/dz_n = v_{n+1} (dW_n - dt df/dz)
 
-and each network's own backpropagation does the rest: given X, the networks know nothing of each other.
+(schemes.py; there is a recursion of second order, too) and each network's own backpropagation does the rest: given X,
+the networks know nothing of each other.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from glassnet.layout import Layout
 from glassnet.network import Network
 from glassnet.pde.equations import Equation
 from glassnet.pde.paths import Paths
+from glassnet.pde.schemes import pullback, recursion
 from glassnet.pde.skips import Skips, Way, way
 from glassnet.pde.starts import BoxStart, PointStart, Start
 
@@ -44,7 +46,6 @@ __all__ = [
     "Reference",
     "Unknowns",
     "mismatch",
-    "recursion",
     "subnetwork",
     "there_and_back",
     "value_and_grad",
@@ -223,7 +224,7 @@ class Reference:
         state[...] = self.trace.state
 
     def backward(self, paths: Paths, v: Array, slopes: Array) -> Array:
-        """Return dL/d networks (K, N-1, Pnet) for v_{n+1} (N, m) and df/dz (N, m, d), where dL/dz is as above."""
+        """Return dL/d networks (K, N-1, Pnet) for the v (N, m) and slopes (N, m, d) of a `Step`."""
         equation = self.unknowns.equation
         if not self.unknowns.n_networks:
             return np.empty((self.seeds, 0), v.dtype)
@@ -256,38 +257,12 @@ def mismatch(e: Array) -> tuple[Array, Array]:
     return inside * (2.0 * e - inside), 2.0 * inside
 
 
-def recursion(equation: Equation, u0: Array, z: Array, q: Array, X: Array) -> Array:
-    """Return u (N+1, m), u_{n+1} = u_n - f dt + q_n, from u_0 (m,), z (N, m, d), q = z . dW (N, m) and X."""
-    u = np.empty((len(q) + 1, q.shape[1]), q.dtype)
-    u[0] = u0
-    f, dt, t = equation.f, equation.dt, equation.times
-    if f is None:
-        np.cumsum(q, axis=0, out=u[1:])
-        u[1:] += u0
-        return u
-    for n in range(len(q)):
-        u[n + 1] = u[n] - dt * np.asarray(f(float(t[n]), X[n], u[n], z[n])) + q[n]
-    return u
-
-
-def pullback(equation: Equation, u: Array, z: Array, X: Array, end: Array, slopes: Array) -> Array:
-    """Return v (N+1, m) from v_N = `end`, and write df/dz (N, m, d) into `slopes`."""
-    v = np.empty_like(u)
-    v[-1] = end
-    df_du, df_dz, dt, t = equation.df_du, equation.df_dz, equation.dt, equation.times
-    if df_du is None or df_dz is None:  # f = 0: `complete` has filled in whatever else was missing
-        slopes[...] = 0.0
-        v[:-1] = end
-        return v
-    for n in range(len(z) - 1, -1, -1):
-        slopes[n] = df_dz(float(t[n]), X[n], u[n], z[n])
-        v[n] = v[n + 1] * (1.0 - dt * np.asarray(df_du(float(t[n]), X[n], u[n], z[n])))
-    return v
-
-
 @dataclass(frozen=True)
 class Step:
-    """What one batch gives: losses (K,), the gradient of the start (K, F), v_{n+1} (N, m), df/dz (N, m, d)."""
+    """What one batch gives: losses (K,), the gradient of the start (K, F), and v (N, m) and slopes (N, m, d), of which
+
+    dL/dz_n = v_n (dW_n - dt slope_n)
+    """
 
     losses: Array
     first: Array
@@ -322,15 +297,15 @@ def there_and_back(
     meanwhile()
     u0, z[0], kept = start.forward(theta[:, : start.layout.size], start_state, paths.X[0])
     np.einsum("md,md->m", z[0], paths.dW[0], out=q[0])
-    u = recursion(equation, u0, z, q, paths.X)
-    loss, slope = mismatch(u[-1] - np.asarray(equation.g(paths.X[-1]), theta.dtype))
-    v = pullback(equation, u, z, paths.X, slope * (K / m), slopes)
-    dz0 = v[1][:, None] * (paths.dW[0] - equation.dt * slopes[0])
-    first = start.backward(kept, v[0], dz0)
+    course = recursion(equation, u0, z, q, paths)
+    loss, slope = mismatch(course.end - np.asarray(equation.g(paths.X[-1]), theta.dtype))
+    v, du0 = pullback(equation, course, z, paths, slope * (K / m), slopes)
+    dz0 = v[0][:, None] * (paths.dW[0] - equation.dt * slopes[0])
+    first = start.backward(kept, du0, dz0)
     if skips is not None:
-        ds = skips.gradient(K, v[2:], slopes[1:], equation.dt)
+        ds = skips.gradient(K, v[1:], slopes[1:], equation.dt)
         first = np.concatenate([first, ds.astype(first.dtype)], axis=1)
-    return Step(loss.reshape(K, -1).mean(axis=1), first, v[1:], slopes)
+    return Step(loss.reshape(K, -1).mean(axis=1), first, v, slopes)
 
 
 def value_and_grad(unknowns: Unknowns, theta: Array, state: Array, paths: Paths) -> tuple[Array, Array]:

@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from glassnet.arrays import Array, as_floats, check_count
-from glassnet.errors import GlassnetError, fault, type_fault
+from glassnet.errors import GlassnetError, choose, fault, type_fault
 from glassnet.schedules import Schedule, as_schedule
 
-__all__ = ["MOST", "Driver", "Equation", "check", "check_room", "complete", "euler", "pulled"]
+__all__ = ["MOST", "SCHEMES", "Driver", "Equation", "check", "check_room", "complete", "euler", "pulled"]
 
 Driver = Callable[[float, Array, Array, Array], npt.ArrayLike]
 """(t, x (m, d), u (m,), z (m, d)) -> numbers (m,), or (m, d) for the derivative by z."""
@@ -29,6 +29,8 @@ Sampler = Callable[[float, Array, float, Array], npt.ArrayLike]
 
 STEP, TOLERANCE = 1e-6, 1e-4
 """Of differences, relative to the size of the argument, and how far a given derivative may be from them."""
+SCHEMES = {"euler": 1, "trapezoid": 2}
+"""Name -> order of the error of time steps (schemes.py)."""
 ROWS = 64
 """Points at which an equation is tried."""
 MOST = 10**6
@@ -44,11 +46,13 @@ class Equation:
     `dim` d, `horizon` T, `steps` N, `x0` a number or (d,). `g(x) -> (m,)` is the end value, `f(t, x, u, z) -> (m,)` the
     driver, None for f = 0; `df_du -> (m,)` and `df_dz -> (m, d)` (or what broadcasts to it) are its derivatives. Where
     one is missing, it is measured by finite differences, and a warning says what that costs. `dg_dx(x) -> (m, d)`, the
-    gradient of g, may be given: it shows the networks the way (skips.py).
+    gradient of g, may be given: it is what z is at the end time, which the trapezoidal rule asks for, and shows the
+    networks the way (skips.py), unless `from_middle` leads them from the path without noise.
 
     The paths follow dX = drift dt + sigma dW: `drift` is a number, (d,) or a function (t, x) -> (m, d); `diffusion` a
     number, (d,) for a diagonal, (d, d), or a function (t, x) -> (m, d) (diagonal) or (m, d, d). `sampler(t, x, dt, dW)
-    -> x at t + dt` is an exact step in the place of Euler's. `steered` paths drift with df/dz to where the solution is
+    -> x at t + dt` is an exact step in the place of Euler's. `scheme` steps u through time: "euler" as published, or
+    "trapezoid", of second order (schemes.py). `steered` paths drift with df/dz to where the solution is
     decided, which other paths reach too rarely (steering.py). `u_start` is where u0 starts from.
 
     `known` is the value of u(0, x0) where there is one, `known_from` says what it is, `bracket` holds bounds, and
@@ -74,7 +78,9 @@ class Equation:
     drift: Coefficient = field(default=0.0, kw_only=True)
     diffusion: Coefficient = field(default=1.0, kw_only=True)
     sampler: Sampler | None = field(default=None, kw_only=True)
+    scheme: str = field(default="euler", kw_only=True)
     steered: bool = field(default=False, kw_only=True)
+    from_middle: bool = field(default=False, kw_only=True)
     u_start: tuple[float, float] = field(default=(0.0, 1.0), kw_only=True)
     iterations: int = field(default=2000, kw_only=True)
     learning_rate: float | Schedule = field(default=1e-2, kw_only=True)
@@ -102,6 +108,7 @@ class Equation:
                 raise type_fault(f"{what} of {self.name}", "a function", repr(function))
         if np.shape(self.u_start) != (2,) or not self.u_start[0] <= self.u_start[1]:
             raise fault(f"u_start of {self.name}", "(low, high)", self.u_start)
+        choose(f"scheme of {self.name}", self.scheme, SCHEMES)
         as_schedule(self.learning_rate)
 
     @property

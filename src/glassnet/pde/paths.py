@@ -29,10 +29,16 @@ Steering = Callable[[int, Array], Array]
 
 @dataclass(frozen=True)
 class Paths:
-    """X (N+1, m, d), the positions at t_0 ... t_N, and dW (N, m, d), the increments between them."""
+    """X (N+1, m, d), the positions at t_0 ... t_N, and dW (N, m, d), what z is multiplied by.
+
+    It is the noise, and where paths are steered its drift, too: X_n moves by noise_n + dt b_n, and so does what z_n is
+    multiplied by. Under the trapezoidal rule the drift's part of step n is dt/2 (z_n + z_{n+1}) . b_n; sorted by z_n
+    that is dW_n = noise_n + dt/2 (b_n + b_{n-1}). `lag` (N, m, d) is then dt/2 b_n: what z_{n+1} has from step n.
+    """
 
     X: Array
     dW: Array
+    lag: Array | None = None
 
 
 class Sampler:
@@ -67,6 +73,7 @@ class Sampler:
         self._dtype: Any = np.dtype(dtype)
         self._draws = np.empty((N, batch // 2 if antithetic else batch, d), self._dtype)
         self._memory = [(np.empty((N + 1, m, d), self._dtype), np.empty((N, m, d), self._dtype)) for _ in range(2)]
+        self._lags: list[Array | None] = [None, None]
         for X, _ in self._memory:
             X[0] = equation.start
 
@@ -78,8 +85,12 @@ class Sampler:
             self._increments(rng, dW[:, k * self.batch : (k + 1) * self.batch])
             if self.box is not None:
                 X[0, k * self.batch : (k + 1) * self.batch] = rng.uniform(*self.box, (self.batch, X.shape[2]))
-        self._walk(X, dW, steering)
-        return Paths(X, dW)
+        lag = None
+        if steering is not None and self.equation.scheme == "trapezoid":
+            self._lags.reverse()
+            lag = self._lags[0] = np.empty_like(dW) if self._lags[0] is None else self._lags[0]
+        self._walk(X, dW, steering, lag)
+        return Paths(X, dW, lag)
 
     def _increments(self, rng: np.random.Generator, out: Array) -> None:
         rng.standard_normal(out=self._draws, dtype=self._dtype.type)
@@ -88,7 +99,7 @@ class Sampler:
         if self.antithetic:
             np.negative(out[:, :half], out=out[:, half:])
 
-    def _walk(self, X: Array, dW: Array, steering: Steering | None) -> None:
+    def _walk(self, X: Array, dW: Array, steering: Steering | None, lag: Array | None) -> None:
         equation, dt = self.equation, self.equation.dt
         sigma = equation.diffusion
         if steering is None and equation.sampler is None and isinstance(sigma, int | float) and equation.drift == 0.0:
@@ -99,11 +110,19 @@ class Sampler:
             return
         for n, t in enumerate(equation.times[:-1]):
             if steering is not None:
-                self._steer(dW[n], steering(n, X[n]))
+                self._steer(dW[n], steering(n, X[n]), None if lag is None else lag[n])
             X[n + 1] = euler(equation, float(t), X[n], dt, dW[n])
+        if lag is not None:
+            dW -= lag
+            dW[1:] += lag[:-1]
+            if equation.dg_dx is None:  # z_{N-1} stands in for z_N
+                dW[-1] += lag[-1]
 
-    def _steer(self, dW: Array, b: Array) -> None:
+    def _steer(self, dW: Array, b: Array, half: Array | None) -> None:
         """Make of dW (m, d) dW + b dt, at most as far as the noise itself goes: |b| dt <= sqrt(d dt)."""
         dt = self.equation.dt
         far = np.sqrt(np.einsum("md,md->m", b, b) * (dt / dW.shape[1]))
-        dW += (dt / np.maximum(far, 1.0))[:, None].astype(dW.dtype) * b
+        move = (dt / np.maximum(far, 1.0))[:, None].astype(dW.dtype) * b
+        dW += move
+        if half is not None:
+            np.multiply(move, 0.5, out=half)

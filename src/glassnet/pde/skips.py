@@ -1,7 +1,8 @@
 """A straight way from the path to z, one number for each time step:
 
     z_n = net_n(X_n) / d + s_n w_n(X_n),        w_n(x) = sigma^T grad g(x), where `dg_dx` is given
-                                                w_n(x) = (x - c_n) / R_n, R_n^2 = E |X_n - c_n|^2, where not
+                                                w_n(x) = (x - c_n) / R_n, R_n^2 = E |X_n - c_n|^2, where not,
+                                                         or where `from_middle` asks for it
 
 The first is what z would be if no time were left: u(T, x) = g(x). With time left the solution is flatter, but it often
 changes in the same directions: s_n says how much. In the second c_n is where the path would be without its noise: where
@@ -36,8 +37,8 @@ class Way:
 
 
 def way(equation: Equation) -> Way:
-    """Return the gradient of g where it is given, the way from the path without noise where not."""
-    return _from_the_middle(equation) if equation.dg_dx is None else _to_the_end(equation)
+    """Return the gradient of g where it is given, the way from the path without noise where not, or `from_middle`."""
+    return _from_the_middle(equation) if equation.dg_dx is None or equation.from_middle else _to_the_end(equation)
 
 
 def _from_the_middle(equation: Equation) -> Way:
@@ -88,9 +89,9 @@ class Skips:
         return cls(whole, along, way.length)
 
     def gradient(self, K: int, v: Array, slopes: Array, dt: float) -> Array:
-        """Return dL/ds (K, N-1) for v_{n+1} (N-1, m) and df/dz (N-1, m, d) of n >= 1:
+        """Return dL/ds (K, N-1) for v_n (N-1, m) and slope_n (N-1, m, d) of n >= 1:
 
-        dL/ds_n = sum over the rows of v_{n+1} w_n(X_n) . (dW_n - dt df/dz)
+        dL/ds_n = sum over the rows of v_n w_n(X_n) . (dW_n - dt slope_n)
         """
         each = v * (self.along - dt * np.einsum("nmd,nmd->nm", self.way, slopes))
         return np.asarray((each.reshape(len(self.length), K, -1).sum(axis=2) / self.length[:, None]).T)

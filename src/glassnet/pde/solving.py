@@ -24,7 +24,7 @@ from glassnet.history import Status
 from glassnet.optimizers import Adam, RuleState
 from glassnet.pde.catalogue import get
 from glassnet.pde.deep_bsde import Unknowns, there_and_back
-from glassnet.pde.equations import MOST, Equation, check, check_room, complete
+from glassnet.pde.equations import MOST, SCHEMES, Equation, check, check_room, complete
 from glassnet.pde.learners import learner
 from glassnet.pde.paths import Paths, Sampler
 from glassnet.pde.starts import PointStart
@@ -131,15 +131,15 @@ class Solution:
 
     @cached_property
     def extrapolated(self) -> Array:
-        """The seeds' values (K,) where the time step goes to 0, its error being of first order: from N and M steps,
+        """The seeds' values (K,) where the time step goes to 0, from N and M steps with an error of order p:
 
-            u = (N u_N - M u_M) / (N - M)
+            u = (N^p u_N - M^p u_M) / (N^p - M^p),       p = 1 for Euler's scheme, 2 for the trapezoidal rule
 
         Raises GlassnetError where there is no run with another number of steps.
         """
         if self.other is None:
             raise fault("other_steps of solve", "given for an error of time steps", None)
-        N, M = self.equation.steps, self.other.equation.steps
+        N, M = (one.steps ** SCHEMES[one.scheme] for one in (self.equation, self.other.equation))
         return np.asarray((N * self.values - M * self.other.values) / (N - M))
 
     @cached_property
