@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import isfinite
@@ -29,6 +28,7 @@ from glassnet.errors import GlassnetError, fault
 from glassnet.estimators import options
 from glassnet.estimators.continuing import FRESH, InTurn, InverseScaling, Memory, NoImprovement, standing_of
 from glassnet.estimators.lines import Lines
+from glassnet.estimators.telling import tell
 from glassnet.estimators.uncertainty import keep_posterior
 from glassnet.estimators.watching import Measure, Watching, scorer_of, with_columns
 from glassnet.history import Run
@@ -99,7 +99,7 @@ def finish_fit(model: Any, plan: Mapping[str, Any], run: Run) -> None:
         )
     keep(model, plan, run)
     if text := complaint(model, plan, run):
-        warnings.warn(text, ConvergenceWarning, stacklevel=4)  # the caller of fit, which has a wrapper
+        tell(text, ConvergenceWarning)
 
 
 def begin_fit(
@@ -362,9 +362,17 @@ def complaint(model: Any, plan: Mapping[str, Any], run: Run) -> str:
     if run.status == "diverged":
         return f"The fit diverged: {run.reason} The last good weights are kept."
     if run.status == "stopped" and not plan["callbacks"][0].ended_by_user:
-        return f"Training {run.reason}; the weights of the last whole epoch are kept."
+        ended = run.reason if run.reason.startswith("interrupted") else f"ended early: {run.reason}"
+        return f"Training {ended}; the weights of the last whole epoch are kept."
     if run.status == "completed":
         what, name = ("iterations", "max_iter") if model.n_iter_ >= model.max_iter else ("evaluations", "max_fun")
         limit = f"Maximum {what} ({getattr(model, name)}) reached"
-        return f"{limit} and the optimization hasn't converged yet. Raise {name} or tol."
+        return f"{_who(model)}: {limit} and the optimization hasn't converged yet. Raise {name} or tol."
     return ""
+
+
+def _who(model: Any) -> str:
+    """Begin the complaint as scikit-learn does: programs filter its warnings by these words."""
+    if options.is_full_batch(model):
+        return f"{model.solver} failed to converge after {model.n_iter_} iteration(s)"
+    return "Stochastic Optimizer"
