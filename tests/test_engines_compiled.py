@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import special
 
 import glassnet as gn
 from engine_runs import BOUNDS, Case, agree, apart, case, check, compiled, fallen_back, same, small, watched
@@ -364,6 +365,8 @@ UNLIKE: dict[str, Any] = {
     "mask": masked,
     "out": lambda z: np.tanh(z, out=np.empty_like(z)),
     "a function inside": lambda z: (lambda u: np.tanh(u))(z),
+    "another library's ufunc": special.erf,
+    "another library's ufunc inside": lambda z: special.erf(z),
     "no ufunc": lambda z: np.real(np.tanh(z)),
     "another dtype": lambda z: np.tanh(z.astype(np.float64)).astype(z.dtype),
 }  # fmt: skip

@@ -23,9 +23,11 @@ from sklearn.utils import check_random_state
 from glassnet import solvers, training
 from glassnet.arrays import Array
 from glassnet.callbacks import TimeBudget
+from glassnet.engines import get_engine
 from glassnet.engines.threads import limited_blas
 from glassnet.errors import GlassnetError, fault
 from glassnet.estimators import options
+from glassnet.estimators.architecture import check_slope
 from glassnet.estimators.continuing import FRESH, InTurn, InverseScaling, Memory, NoImprovement, standing_of
 from glassnet.estimators.lines import Lines
 from glassnet.estimators.telling import tell
@@ -33,6 +35,7 @@ from glassnet.estimators.uncertainty import keep_posterior
 from glassnet.estimators.watching import Measure, Watching, scorer_of, with_columns
 from glassnet.history import Run
 from glassnet.layers import Dropout
+from glassnet.network import PREDICT
 from glassnet.objective import Objective
 from glassnet.sampling import Sampling
 
@@ -159,11 +162,19 @@ def _can_resume(model: Any) -> bool:
 
 
 def objective_of(model: Any, rows: Rows) -> Objective:
-    """alpha / n_samples (or the sum of the weights) is l2, and so is l1: penalties do not depend on the batch."""
+    """alpha / n_samples (or the sum of the weights) is l2, and so is l1: penalties do not depend on the batch.
+
+    Raises GlassnetError where the slope of a loss of your own is not the derivative of its value.
+    """
     total = float(len(rows.X) if rows.weights is None else rows.weights.sum())
     l2 = 0.0 if options.finds_penalty(model) else float(model.alpha) / total
     penalties = {"l1": float(model.l1) / total, "l2": l2}
-    return Objective(model.network_, model._loss(), **penalties, engine=model.engine)
+    objective = Objective(model.network_, model._loss(), **penalties, engine=model.engine)
+    if not objective.loss_record.takes_complex:  # your own
+        few = slice(0, 50)
+        trace = get_engine("numpy").forward(model.network_, model.theta_, rows.X[few], model.state_, PREDICT)
+        check_slope(objective.loss_record, trace.output, rows.Y[few])
+    return objective
 
 
 def plan_batches(
