@@ -152,6 +152,15 @@ def test_a_nan_is_never_hidden_by_the_larger_or_the_smaller(name: str, dtype: ty
 
 
 @pytest.mark.parametrize("dtype", TYPES)
+def test_clipping_keeps_a_nan(dtype: type) -> None:
+    clip = namespace(dtype).clip
+    for a in SPECIAL:
+        for low, high in ((-1, 1), (0, 6), (-0.5, INF)):
+            np.testing.assert_array_equal(clip(dtype(a), low, high), np.clip(dtype(a), dtype(low), dtype(high)))
+            assert type(clip(dtype(a), a_min=low, a_max=high)) in (dtype, float)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
 def test_where_takes_the_one_and_forgets_the_other(dtype: type) -> None:
     where = namespace(dtype).where
     for a in SPECIAL:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import special
 
 from engine_runs import agree, apart, case, check, fallen_back, small
 from glassnet import Dense
@@ -193,6 +194,8 @@ UNLIKE: dict[str, Any] = {
     "mask": masked,
     "out": lambda z: np.tanh(z, out=np.empty_like(z)),
     "a function inside": lambda z: (lambda u: np.tanh(u))(z),
+    "another library's ufunc": special.erf,
+    "another library's ufunc inside": lambda z: special.erf(z),
     "no ufunc": lambda z: np.real(np.tanh(z)),
     "another dtype": lambda z: np.tanh(z.astype(np.float64)).astype(z.dtype),
 }  # fmt: skip

@@ -15,9 +15,11 @@ from sklearn import neural_network
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFittedError
+from sklearn.neural_network import MLPClassifier as TheirClassifier
 from sklearn.utils._param_validation import generate_invalid_param_val, generate_valid_param, make_constraint
 
 import glassnet
+from glassnet import Ensemble, MLPClassifier, MLPRegressor
 from glassnet.errors import GlassnetError
 
 NAMES = ["MLPClassifier", "MLPRegressor"]
@@ -283,3 +285,50 @@ def test_weights_that_do_not_fit_are_refused() -> None:
     ignored.coefs_ = [np.zeros((4, 4)), np.zeros((4, 1))]
     outcome(lambda m: m.fit(X_iris, y_iris), ignored)  # a fit that is no warm start begins with its own
     np.testing.assert_array_equal(ignored.theta_, before)
+
+
+@pytest.mark.parametrize("form", [sparse.csr_matrix, sparse.csr_array])
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_sparse_labels_give_sparse_labels(form: Any, early_stopping: bool) -> None:
+    Y = np.eye(3, dtype=int)[y_iris] + np.eye(3, dtype=int)[(y_iris + 1) % 3]
+    weights = np.linspace(0.5, 1.5, len(Y))
+    options = {"hidden_layer_sizes": (5,), "random_state": 0, "tol": 0.5, "early_stopping": early_stopping}
+    model, theirs = (kind(**options).fit(X_iris, form(Y), weights) for kind in (MLPClassifier, TheirClassifier))
+    assert type(model.predict(X_iris)) is type(theirs.predict(X_iris))
+    dense = MLPClassifier(**options).fit(X_iris, Y, weights)
+    np.testing.assert_array_equal(model.predict(X_iris).toarray(), dense.predict(X_iris))
+    assert model.score(X_iris, form(Y)) == dense.score(X_iris, Y) == model.score(X_iris, Y)
+
+
+def test_sparse_numbers_are_no_targets() -> None:
+    with pytest.raises(GlassnetError, match=r"y must be a dense array, received a sparse csr_matrix.*toarray"):
+        MLPRegressor().fit(X_iris, sparse.csr_matrix(X_iris[:, :2]))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({0: -1.0}, r"class_weight must be a number of at least 0 for each class, received -1.0 for 0"),
+        ({0: "much"}, "received 'much' for 0"),
+        ("balance", r"class_weight must be None, 'balanced' or a dictionary \{label: weight\}, received 'balance'"),
+        ([1, 2, 3], r"received \[1, 2, 3\]"),
+    ],
+    ids=str,
+)
+def test_class_weights_that_are_none(given: Any, message: str) -> None:
+    with pytest.raises(GlassnetError, match=message):
+        MLPClassifier(class_weight=given).fit(X_iris, y_iris)
+
+
+def test_class_weights_changed_between_calls_are_heard() -> None:
+    options = {"hidden_layer_sizes": (5,), "random_state": 0}
+    model, witness = MLPClassifier(class_weight={1: 2.0}, **options), MLPClassifier(**options)
+    for heavy in (2.0, 7.0):
+        model.set_params(class_weight={1: heavy}).partial_fit(X_iris, y_iris, classes=[0, 1, 2])
+        witness.partial_fit(X_iris, y_iris, np.where(y_iris == 1, heavy, 1.0), classes=[0, 1, 2])
+    np.testing.assert_array_equal(model.theta_, witness.theta_)
+
+
+def test_an_ensemble_names_the_package_of_its_members() -> None:
+    with pytest.raises(GlassnetError, match=r"MLPRegressor of glassnet, received MLPClassifier\(\) of sklearn"):
+        Ensemble(TheirClassifier()).fit(X_iris, y_iris)

@@ -200,11 +200,13 @@ def test_verbose(capsys: pytest.CaptureFixture[str], solver: str) -> None:
     assert capsys.readouterr() == ("", "")
     model.set_params(verbose=True).fit(X_iris, y_iris)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == f"Iteration {model.n_iter_}, loss = {model.loss_:.8f}"
+    assert lines[-2] == f"Iteration {model.n_iter_}, loss = {model.loss_:.8f}"
+    assert lines[-1] == f"{model.stop_reason_[0].upper()}{model.stop_reason_[1:]}. Stopping."
     if solver == "adam":
         model.set_params(early_stopping=True, max_iter=20, n_iter_no_change=2, verbose=10).fit(X_iris, y_iris)
         lines = capsys.readouterr().out.splitlines()
-        assert lines[-1] == f"Validation score: {model.validation_scores_[-1]:f}"
+        assert lines[-2] == f"Validation score: {model.validation_scores_[-1]:f}"
+        assert lines[-1] == "Validation_accuracy did not improve by more than 0.01 in 2 epochs. Stopping."
 
 
 @pytest.mark.parametrize("solver", [name for name in SOLVERS if name not in ("lm", "br")])

@@ -127,7 +127,8 @@ def test_held_out_rows_and_weights_reach_every_member() -> None:
 
 def test_one_warning_for_all() -> None:
     model = Ensemble(clone(REGRESSOR).set_params(max_iter=2), 3, random_state=0)
-    with pytest.warns(ConvergenceWarning, match=r"3 of 3 members: Maximum iterations \(2\) reached") as caught:
+    words = r"3 of 3 members: Stochastic Optimizer: Maximum iterations \(2\) reached"
+    with pytest.warns(ConvergenceWarning, match=words) as caught:
         model.fit(X_diabetes, y_diabetes)
     assert [one.filename for one in caught] == [__file__]
 

@@ -5,14 +5,18 @@ scikit-learn's squared error of k outputs is a mean over them, its gradient is t
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 import pytest
 from sklearn import neural_network
 from sklearn.base import clone, is_classifier
+from sklearn.exceptions import ConvergenceWarning
 
 import glassnet
+from glassnet import MLPRegressor
+from glassnet.errors import GlassnetError
 
 OUTPUTS = [1, 2, 3, 5]
 rng = np.random.default_rng(0)
@@ -96,3 +100,35 @@ def test_the_fault_of_scikit_learn_would_be_seen(k: int) -> None:
     if k > 1:
         with pytest.raises(AssertionError):
             np.testing.assert_allclose(taken, right, rtol=1e-5, atol=1e-8)
+
+
+def hinge(a: Any, y: Any) -> Any:
+    return np.maximum(1 - a * y, 0)
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e6])
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_a_wrong_slope_of_a_loss_is_found_before_the_fit(solver: str, scale: float, outputs: int) -> None:
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(60, 3)), scale * rng.normal(size=(60, outputs))
+    right = [
+        (lambda a, y: (a - y) ** 2, lambda a, y: 2 * (a - y)),
+        (
+            lambda a, y: np.logaddexp(a / scale - y / scale, y / scale - a / scale),
+            lambda a, y: np.tanh((a - y) / scale) / scale,
+        ),
+        (hinge, lambda a, y: -y * (a * y < 1)),
+        (lambda a, y: np.abs(a - y), lambda a, y: np.sign(a - y)),
+    ]
+    options = {"hidden_layer_sizes": (3,), "solver": solver, "max_iter": 1, "tol": 1e9, "random_state": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for pair in right:
+            MLPRegressor(pair, **options).fit(X, Y if outputs > 1 else Y[:, 0])
+    wrong = (right[0][0], lambda a, y: 2.01 * (a - y))
+    if scale > 1e-3:  # below, a hundredth is nothing beside 1
+        with pytest.raises(
+            GlassnetError, match=r"slope\(a, y\) of your loss must be the derivative of value: .* by diff"
+        ):
+            MLPRegressor(wrong, **options).fit(X, Y if outputs > 1 else Y[:, 0])

@@ -334,7 +334,7 @@ def test_threads_of_a_solver_are_limited(n_threads: int) -> None:
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_a_time_budget_ends_a_fit(solver: str) -> None:
     model = MLPRegressor(solver=solver, time_budget=1e-9, random_state=0)
-    with pytest.warns(ConvergenceWarning, match="Training the time budget of 1e-09 s is used up") as caught:
+    with pytest.warns(ConvergenceWarning, match="ended early: the time budget of 1e-09 s is used up;") as caught:
         model.fit(X_diabetes, y_diabetes)
     assert caught[0].filename == __file__
     assert (model.status_, model.n_iter_) == ("stopped", 1 if solver == "adam" else 0)

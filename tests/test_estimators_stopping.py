@@ -127,3 +127,10 @@ def test_which_wins_is_said_once() -> None:
             MLPClassifier().fit(*data, **half)
     with pytest.raises(GlassnetError, match="sample_weight_val needs the rows that it weighs"):
         MLPClassifier().fit(*data, sample_weight_val=np.ones(3))
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize("scoring", [["accuracy"], {"mine": "accuracy"}, 3], ids=str)
+def test_several_scorers_are_refused(scoring: Any, solver: str) -> None:
+    with pytest.raises(GlassnetError, match=r"scoring must be None, 'loss', one scorer's name or a function"):
+        MLPClassifier(solver=solver, early_stopping=True, scoring=scoring, **SMALL).fit(X_cancer, y_cancer)

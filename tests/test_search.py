@@ -77,3 +77,14 @@ def test_a_fit_that_fails_gets_the_error_score_and_others_go_on() -> None:
 def test_aliases_that_mean_nothing(space: dict[str, Any], words: str) -> None:
     with pytest.raises(GlassnetError, match=words):
         spelled_out(space)
+
+
+def test_no_hidden_layer_is_one_setting() -> None:
+    spelled = spelled_out({"width": [4, 8], "depth": [0, 1, 2]})
+    assert spelled == {"hidden_layer_sizes": [(), (4,), (4, 4), (8,), (8, 8)]}
+
+
+@pytest.mark.parametrize("space", [{"width": 10}, {"mlpclassifier__depth": 2}, {"width": "10"}], ids=str)
+def test_a_number_is_no_list_of_numbers(space: Any) -> None:
+    with pytest.raises(GlassnetError, match=rf"{next(iter(space))} must be a list of whole numbers, such as \["):
+        spelled_out(space)

@@ -10,7 +10,7 @@ core, whatever BLAS and `n_jobs` would do to each other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -21,7 +21,7 @@ from sklearn.model_selection import GridSearchCV, ParameterGrid, check_cv
 
 from glassnet.arrays import check_count
 from glassnet.engines.threads import allowed, single_threaded_blas
-from glassnet.errors import GlassnetError
+from glassnet.errors import GlassnetError, type_fault
 
 __all__ = ["grid", "spelled_out"]
 
@@ -100,8 +100,10 @@ def _unset(estimator: Any, argument: str, default: object, spaces: Sequence[Grid
 def spelled_out(space: Grid) -> dict[str, Sequence[Any]]:
     """Return a grid in the estimator's own words: "width" and "depth" as `hidden_layer_sizes`.
 
-    Without "depth" there is one hidden layer, without "width" each has 100 units. In a pipeline they have the step's
-    name before them, as all its arguments.
+    Without "depth" there is one hidden layer, without "width" each has 100 units; depth 0 is no hidden layer, once.
+    In a pipeline they have the step's name before them, as all its arguments.
+
+    Raises GlassnetError for what is no list of whole numbers, and for "width" beside "hidden_layer_sizes".
 
     >>> spelled_out({"width": [10, 20], "depth": [1, 2], "alpha": [0.1]})
     {'alpha': [0.1], 'hidden_layer_sizes': [(10,), (10, 10), (20,), (20, 20)]}
@@ -112,10 +114,12 @@ def spelled_out(space: Grid) -> dict[str, Sequence[Any]]:
         if sizes in space:
             raise GlassnetError(f"The grid names {sizes!r} beside its width or depth, which mean the same. Choose one.")
         widths, depths = found.pop(f"{prefix}width", [100]), found.pop(f"{prefix}depth", [1])
-        for name, values in (("width", widths), ("depth", depths)):
+        for name, values, least in (("width", widths, 1), ("depth", depths, 0)):
+            if isinstance(values, str) or not isinstance(values, Iterable):
+                raise type_fault(f"{prefix}{name}", f"a list of whole numbers, such as [{values}]", repr(values))
             for value in values:
-                check_count(f"{prefix}{name}", value)
-        found[sizes] = [(width,) * depth for width, depth in product(widths, depths)]
+                check_count(f"{prefix}{name}", value, least)
+        found[sizes] = list(dict.fromkeys((width,) * depth for width, depth in product(widths, depths)))
     return found
 
 

@@ -125,6 +125,10 @@ def namespace(dtype: type) -> ModuleType:
         return select(condition, a, b)
 
     @compiled
+    def clip(a, a_min, a_max):
+        return minimum(maximum(a, a_min), a_max)
+
+    @compiled
     def same(x):
         return x
 
@@ -132,7 +136,7 @@ def namespace(dtype: type) -> ModuleType:
     vars(module).update(
         {name: value for name, value in vars(np).items() if not name.startswith("_")},
         exp=exp, expm1=expm1, log=logarithm, log1p=log1p, tanh=tanh, minimum=minimum, maximum=maximum, where=where,
-        asarray=same, ones_like=compiled(lambda x: one), zeros_like=compiled(lambda x: zero),
+        clip=clip, asarray=same, ones_like=compiled(lambda x: one), zeros_like=compiled(lambda x: zero),
         sign=compiled(lambda x: select(x > zero, one, select(x < zero, -one, x))),
         half_log_max=compiled(lambda x: half_log_max), step=compiled(lambda x: select(x > zero, one, zero)),
     )  # fmt: skip

@@ -49,7 +49,10 @@ def _scalar(function: Any, dtype: type, done: dict[object, Any]) -> Any:
     if function in STAND_INS:
         return getattr(namespace(dtype), STAND_INS[function])
     if isinstance(function, np.ufunc):
-        return getattr(namespace(dtype), function.__name__)
+        known = getattr(namespace(dtype), function.__name__, None)
+        if known is None:
+            raise Unlike(f"{function.__name__} is compiled code of another library")
+        return known
     if not isinstance(function, FunctionType):
         return function
     if function not in done:

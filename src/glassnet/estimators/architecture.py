@@ -21,8 +21,8 @@ from glassnet.losses import Loss
 from glassnet.network import Network
 
 __all__ = [
-    "check_architecture", "classifier_loss", "hidden_activations", "hidden_sizes", "make_network", "matching_output",
-    "start_weights",
+    "check_architecture", "check_slope", "classifier_loss", "hidden_activations", "hidden_sizes", "make_network",
+    "matching_output", "start_weights",
 ]  # fmt: skip
 
 SKLEARN_NAMES = {"logistic": "sigmoid"}
@@ -164,7 +164,7 @@ def classifier_loss(spec: Any, output: Activation) -> Loss:
     return loss
 
 
-# ---- a derivative of your own -------------------------------------------------------------------------------------
+# ---- derivatives of your own --------------------------------------------------------------------------------------
 
 POINTS = np.linspace(-4.03, 3.97, 41)
 """Where a derivative is compared: no usual kink (0, 1, 2.5, 3) is among them."""
@@ -186,9 +186,35 @@ def _check_derivative(function: Activation) -> None:
             expected = f"a finite number for each z, {POINTS.shape} here"
             raise fault(f"{name} of your activation", expected, f"{values.shape}: {values.ravel()[:3]} ...")
     sides = np.stack([(right - a) / STEP, (a - left) / STEP])
-    tolerance = 1e-4 * (1.0 + np.abs(sides).max(axis=0))
-    off = np.maximum(sides.min(axis=0) - tolerance - slope, slope - sides.max(axis=0) - tolerance)
-    if off.max() > 0:
-        at = int(off.argmax())
+    at = _worst(slope, sides, 0.0)
+    if at is not None:
         expected = f"the derivative of f: {sides[:, at].mean():.6g} at z = {POINTS[at]:.4g}, by differences"
         raise fault("df(z, a) of your activation", expected, f"{slope[at]:.6g}", "Its arguments are z and a = f(z).")
+
+
+def check_slope(loss: Loss, outputs: Array, Y: Array) -> None:
+    """Compare the slope of a loss with differences of its value, at outputs and targets (m, k).
+
+    Raises GlassnetError with the point where they disagree most.
+
+    >>> own = losses.get((lambda a, y: (a - y) ** 2, lambda a, y: 2 * (a - y)))
+    >>> check_slope(own, np.ones((1, 1)), np.zeros((1, 1)))  # 2 is right: nothing is said
+    """
+    a, y = outputs.astype(np.float64), Y.astype(np.float64)
+    with np.errstate(all="ignore"):
+        cost, right, left = (np.asarray(loss.value(a + h, y)) for h in (0.0, STEP, -STEP))
+        slope = np.asarray(loss.slope(a, y))
+        sides = np.stack([(right - cost).ravel() / STEP, (cost - left).ravel() / STEP])
+    at = _worst(slope.ravel(), sides, 8 * np.finfo(np.float64).eps * np.abs(cost).max() / STEP)
+    if at is not None:
+        expected = f"the derivative of value: {sides[:, at].mean():.6g} at a = {a.flat[at]:.4g}, y = {y.flat[at]:.4g}"
+        raise fault("slope(a, y) of your loss", f"{expected}, by differences", f"{slope.flat[at]:.6g}")
+
+
+def _worst(slope: Array, sides: Array, rounding: float) -> int | None:
+    """Return where slopes (n,) are farthest outside of the differences (2, n) to both sides; None where none is."""
+    tolerance = 1e-4 * (1.0 + np.abs(sides).max(axis=0)) + rounding
+    with np.errstate(invalid="ignore"):
+        off = np.maximum(sides.min(axis=0) - tolerance - slope, slope - sides.max(axis=0) - tolerance)
+    off = np.where(np.isnan(off), -np.inf, off)  # beyond what f or the loss is defined for
+    return int(off.argmax()) if off.max() > 0 else None

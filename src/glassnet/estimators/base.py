@@ -76,12 +76,15 @@ class MLP(CallbackSupportMixin, BaseEstimator):
         context.call_on_fit_task_begin(estimator=self, **data)
         bridges = (Bridge(self, context, data),) if getattr(self, "_skl_callbacks", None) else ()
         plan, run = fitting.run_fit(self, rows, bridges)
-        self._say_estimate(run)
+        self._say_ending(run)
         fitting.finish_fit(self, plan, run)
         context.call_on_fit_task_end(estimator=self, **data, reconstruction_attributes={})
         return self
 
-    def _say_estimate(self, run: Run) -> None:
+    def _say_ending(self, run: Run) -> None:
+        """With `verbose`: why the run ended by itself, and how long it was expected to take."""
+        if self.verbose and run.status == "converged":
+            print(f"{run.reason[0].upper()}{run.reason[1:]}. Stopping.")
         if self.verbose and run.estimate:
             print(f"{run.estimate}; it took {run.seconds:.2g} s", file=sys.stderr)
 
@@ -102,7 +105,7 @@ class MLP(CallbackSupportMixin, BaseEstimator):
             labels = column_or_1d(labels, warn=True)
         weights = None
         if sample_weight is not None:
-            weights = check_weights(_check_sample_weight(sample_weight, rows, dtype=rows.dtype), len(labels))
+            weights = check_weights(_check_sample_weight(sample_weight, rows, dtype=rows.dtype), len(rows))
         targets = self._targets(labels, classes)
         weights = self._weights(labels, weights, classes)
         weights = None if weights is None else weights.astype(rows.dtype)
@@ -161,7 +164,7 @@ class MLP(CallbackSupportMixin, BaseEstimator):
             self._random = check_random_state(self.random_state)
         plan = fitting.plan_batches(self, fitting.Rows(rows, targets, weights), 1, going_on=not first)
         run = training.train(**plan)
-        self._say_estimate(run)
+        self._say_ending(run)
         if run.status == "diverged":
             fitting.finish_fit(self, plan, run)
         else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from typing import Any, Self
 
@@ -19,6 +18,7 @@ from glassnet.arrays import Array, check_count
 from glassnet.errors import type_fault
 from glassnet.estimators import fitting, options
 from glassnet.estimators.mlp import MLPClassifier, MLPRegressor
+from glassnet.estimators.telling import tell
 from glassnet.population import train_many
 
 __all__ = ["Ensemble"]
@@ -104,8 +104,11 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
         return self
 
     def _check_arguments(self) -> None:
-        if not isinstance(self.estimator, MLPClassifier | MLPRegressor):
-            raise type_fault("estimator", "an MLPClassifier or an MLPRegressor", repr(self.estimator))
+        given: Any = self.estimator
+        if not isinstance(given, MLPClassifier | MLPRegressor):
+            received = f"{given!r} of {type(given).__module__.partition('.')[0]}"
+            remedy = "Those of glassnet: from glassnet import MLPClassifier."
+            raise type_fault("estimator", "an MLPClassifier or an MLPRegressor", received, remedy)
         check_count("n_members", self.n_members)
         if self.n_threads is not None:
             check_count("n_threads", self.n_threads)
@@ -136,7 +139,7 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
         del complaints[""]
         if complaints:
             text = " ".join(f"{count} of {len(members)} members: {text}" for text, count in complaints.items())
-            warnings.warn(text, ConvergenceWarning, stacklevel=3)
+            tell(text, ConvergenceWarning)
 
     def predict(self, X: npt.ArrayLike, return_std: bool = False) -> Any:
         """Return the mean prediction (m,) or (m, k), or the labels that are most probable on average.

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import isfinite
@@ -24,15 +23,19 @@ from sklearn.utils import check_random_state
 from glassnet import solvers, training
 from glassnet.arrays import Array
 from glassnet.callbacks import TimeBudget
+from glassnet.engines import get_engine
 from glassnet.engines.threads import limited_blas
 from glassnet.errors import GlassnetError, fault
 from glassnet.estimators import options
+from glassnet.estimators.architecture import check_slope
 from glassnet.estimators.continuing import FRESH, InTurn, InverseScaling, Memory, NoImprovement, standing_of
 from glassnet.estimators.lines import Lines
+from glassnet.estimators.telling import tell
 from glassnet.estimators.uncertainty import keep_posterior
 from glassnet.estimators.watching import Measure, Watching, scorer_of, with_columns
 from glassnet.history import Run
 from glassnet.layers import Dropout
+from glassnet.network import PREDICT
 from glassnet.objective import Objective
 from glassnet.sampling import Sampling
 
@@ -99,7 +102,7 @@ def finish_fit(model: Any, plan: Mapping[str, Any], run: Run) -> None:
         )
     keep(model, plan, run)
     if text := complaint(model, plan, run):
-        warnings.warn(text, ConvergenceWarning, stacklevel=4)  # the caller of fit, which has a wrapper
+        tell(text, ConvergenceWarning)
 
 
 def begin_fit(
@@ -159,11 +162,19 @@ def _can_resume(model: Any) -> bool:
 
 
 def objective_of(model: Any, rows: Rows) -> Objective:
-    """alpha / n_samples (or the sum of the weights) is l2, and so is l1: penalties do not depend on the batch."""
+    """alpha / n_samples (or the sum of the weights) is l2, and so is l1: penalties do not depend on the batch.
+
+    Raises GlassnetError where the slope of a loss of your own is not the derivative of its value.
+    """
     total = float(len(rows.X) if rows.weights is None else rows.weights.sum())
     l2 = 0.0 if options.finds_penalty(model) else float(model.alpha) / total
     penalties = {"l1": float(model.l1) / total, "l2": l2}
-    return Objective(model.network_, model._loss(), **penalties, engine=model.engine)
+    objective = Objective(model.network_, model._loss(), **penalties, engine=model.engine)
+    if not objective.loss_record.takes_complex:  # your own
+        few = slice(0, 50)
+        trace = get_engine("numpy").forward(model.network_, model.theta_, rows.X[few], model.state_, PREDICT)
+        check_slope(objective.loss_record, trace.output, rows.Y[few])
+    return objective
 
 
 def plan_batches(
@@ -362,9 +373,17 @@ def complaint(model: Any, plan: Mapping[str, Any], run: Run) -> str:
     if run.status == "diverged":
         return f"The fit diverged: {run.reason} The last good weights are kept."
     if run.status == "stopped" and not plan["callbacks"][0].ended_by_user:
-        return f"Training {run.reason}; the weights of the last whole epoch are kept."
+        ended = run.reason if run.reason.startswith("interrupted") else f"ended early: {run.reason}"
+        return f"Training {ended}; the weights of the last whole epoch are kept."
     if run.status == "completed":
         what, name = ("iterations", "max_iter") if model.n_iter_ >= model.max_iter else ("evaluations", "max_fun")
         limit = f"Maximum {what} ({getattr(model, name)}) reached"
-        return f"{limit} and the optimization hasn't converged yet. Raise {name} or tol."
+        return f"{_who(model)}: {limit} and the optimization hasn't converged yet. Raise {name} or tol."
     return ""
+
+
+def _who(model: Any) -> str:
+    """Begin the complaint as scikit-learn does: programs filter its warnings by these words."""
+    if options.is_full_batch(model):
+        return f"{model.solver} failed to converge after {model.n_iter_} iteration(s)"
+    return "Stochastic Optimizer"

@@ -8,10 +8,13 @@ attributes. `alpha` becomes l2 = alpha / n_samples, so that every solver minimis
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import issparse
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.preprocessing import LabelBinarizer
@@ -21,7 +24,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from glassnet import losses
 from glassnet.arrays import Array, check_weights
-from glassnet.errors import GlassnetError, fault
+from glassnet.errors import GlassnetError, fault, type_fault
 from glassnet.estimators import architecture, uncertainty
 from glassnet.estimators.base import MLP, Classes, store
 from glassnet.rules import Rule
@@ -149,8 +152,9 @@ class MLPClassifier(ClassifierMixin, MLP):
             raise fault("classes", f"the same as at the first call, {self.classes_}", classes)
 
     def _labels_of(self, outputs: Array) -> Array:
-        """Return the labels that outputs, or targets, (m, k) stand for."""
-        return np.asarray(self._labels.inverse_transform(outputs.ravel() if self.n_outputs_ == 1 else outputs))
+        """Return the labels that outputs, or targets, (m, k) stand for; sparse after a fit to sparse labels."""
+        labels = self._labels.inverse_transform(outputs.ravel() if self.n_outputs_ == 1 else outputs)
+        return labels if issparse(labels) else np.asarray(labels)
 
     def _strata(self, Y: Array) -> Array | None:
         """Return what a split keeps in proportion: the classes."""
@@ -168,8 +172,11 @@ class MLPClassifier(ClassifierMixin, MLP):
             return weights
         if self._multilabel:
             raise fault("class_weight", "None for several labels a row", repr(self.class_weight), "Use sample_weight.")
-        if classes != "known" or not hasattr(self, "class_weight_"):
-            if classes == "known" and self.class_weight == "balanced":
+        balanced = isinstance(self.class_weight, str) and self.class_weight == "balanced"
+        if not balanced:
+            _check_class_weight(self.class_weight)
+        if classes != "known" or not balanced or not hasattr(self, "class_weight_"):
+            if classes == "known" and balanced:
                 remedy = "Pass a dictionary {label: weight}, or sample_weight."
                 raise fault("class_weight of partial_fit", "a dictionary, or None", "'balanced'", remedy)
             self.class_weight_ = compute_class_weight(
@@ -209,6 +216,15 @@ class MLPClassifier(ClassifierMixin, MLP):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _check_class_weight(given: Any) -> None:
+    """Raise GlassnetError where these are no weights of classes; "balanced" has been seen to."""
+    if not isinstance(given, Mapping):
+        raise type_fault("class_weight", "None, 'balanced' or a dictionary {label: weight}", repr(given))
+    for label, weight in given.items():
+        if isinstance(weight, bool) or not isinstance(weight, Real) or not 0 <= float(weight) < np.inf:
+            raise fault("class_weight", "a number of at least 0 for each class", f"{weight!r} for {label!r}")
 
 
 class MLPRegressor(RegressorMixin, MLP):
@@ -271,6 +287,8 @@ class MLPRegressor(RegressorMixin, MLP):
         store(self, locals())
 
     def _targets(self, y: Array, classes: Classes) -> Array:
+        if issparse(y):
+            raise type_fault("y", "a dense array", f"a sparse {type(y).__name__}", "y.toarray() makes it dense.")
         return np.asarray(y)
 
     def _check_classes(self, y: npt.ArrayLike, classes: npt.ArrayLike | None, first: bool) -> None:

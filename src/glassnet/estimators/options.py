@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +16,7 @@ from glassnet.arrays import check_count
 from glassnet.errors import choose, fault, type_fault
 from glassnet.estimators.architecture import check_architecture
 from glassnet.estimators.continuing import InverseScaling, Memory
+from glassnet.estimators.telling import tell
 from glassnet.history import EpochRecord
 from glassnet.rules import Rule
 from glassnet.schedules import Schedule
@@ -105,7 +105,7 @@ def _same(value: object, usual: object) -> bool:
 
 
 def _not_read(name: str, why: str) -> None:
-    warnings.warn(f"{name} is not read: {why}.", UserWarning, stacklevel=6)
+    tell(f"{name} is not read: {why}.", UserWarning)
 
 
 def _whole(name: str, value: object) -> None:
@@ -133,10 +133,8 @@ def batch_size_of(model: Any, n_samples: int) -> int:
     if model.batch_size == "auto":
         return min(200, n_samples)
     if model.batch_size > n_samples:
-        warnings.warn(
-            f"Got batch_size {model.batch_size}, larger than the {n_samples} samples. It is going to be clipped.",
-            stacklevel=6,
-        )
+        text = f"Got `batch_size` {model.batch_size}, larger than the {n_samples} samples. It is going to be clipped."
+        tell(text, UserWarning)
     return min(int(model.batch_size), n_samples)
 
 

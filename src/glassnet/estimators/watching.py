@@ -16,7 +16,7 @@ import numpy as np
 from sklearn.metrics import check_scoring
 
 from glassnet.arrays import Array
-from glassnet.errors import fault
+from glassnet.errors import fault, type_fault
 from glassnet.history import Columns, EpochRecord, History
 from glassnet.watchers import Memory, Request, Watcher, recall, remembered, start_all
 
@@ -127,8 +127,12 @@ def with_columns(history: History, scores: Mapping[str, Sequence[float]]) -> His
 def scorer_of(model: Any, X: Array, y: Array, weights: Array | None) -> Measure:
     """Return the measure that `scoring` names, of rows X (m, d) with labels or targets y.
 
-    Weights are passed to scorers that take `sample_weight`.
+    Weights are passed to scorers that take `sample_weight`. Raises GlassnetError for several scorers.
     """
+    if not isinstance(model.scoring, str) and not callable(model.scoring):
+        raise type_fault(
+            "scoring", "None, 'loss', one scorer's name or a function (estimator, X, y)", repr(model.scoring)
+        )
     scorer = check_scoring(model, scoring=model.scoring)
     name = f"validation_{model.scoring}" if isinstance(model.scoring, str) else "validation_score"
     takes_weights = weights is not None and "sample_weight" in signature(scorer).parameters
