@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import special
 
 import glassnet as gn
 from engine_runs import BOUNDS, Case, agree, check, compiled, fallen_back, same, small, watched
