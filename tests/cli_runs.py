@@ -39,6 +39,16 @@ def run(run_with_report: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     return run_with_report
 
 
+def refused(answer: tuple[int, str, str], *parts: str) -> None:
+    """Demand exit code 2, nothing printed, and one line with those parts."""
+    code, out, err = answer
+    assert (code, out) == (2, "")
+    assert err.startswith("glassnet: ")
+    assert err.count("\n") == 1
+    for part in parts:
+        assert part in err
+
+
 def table(**more: Any) -> pd.DataFrame:
     """Return 40 rows with a number, a category, a date and missing values."""
     rng = np.random.default_rng(0)

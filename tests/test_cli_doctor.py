@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import cli_runs
-from cli_runs import Run
+from cli_runs import Run, refused
 from glassnet.cli.fitting import fit_and_write
 from glassnet.cli.records import FitConfig
 
@@ -140,16 +140,6 @@ def test_a_run_whose_table_has_moved_is_given_it(run: Run, runs: Path) -> None:
 
 
 # ---- what cannot be examined ---------------------------------------------------------------------------------------
-
-
-def refused(answer: tuple[int, str, str], *parts: str) -> None:
-    """Demand exit code 2, nothing printed, and one line with those parts."""
-    code, out, err = answer
-    assert (code, out) == (2, "")
-    assert err.startswith("glassnet: ")
-    assert err.count("\n") == 1
-    for part in parts:
-        assert part in err
 
 
 def test_a_run_is_needed(run: Run, tmp_path: Path) -> None:

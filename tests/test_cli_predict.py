@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 import cli_runs
-from cli_runs import Run, table
+from cli_runs import Run, refused, table
 from glassnet import persistence
 from glassnet.cli.fitting import fit_and_write
 from glassnet.cli.predicting import predictions
@@ -123,16 +123,6 @@ def test_an_output_file_is_replaced(run: Run, runs: Path, tmp_path: Path) -> Non
 
 
 # ---- what cannot be predicted --------------------------------------------------------------------------------------
-
-
-def refused(answer: tuple[int, str, str], *parts: str) -> None:
-    """Demand exit code 2, nothing printed, and one line with those parts."""
-    code, out, err = answer
-    assert (code, out) == (2, "")
-    assert err.startswith("glassnet: ")
-    assert err.count("\n") == 1
-    for part in parts:
-        assert part in err
 
 
 @pytest.mark.parametrize(("frame", "parts"), [

@@ -16,13 +16,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from engine_runs import allowed
 from glassnet import BatchNorm, Dense, Dropout, LayerNorm, Network, Objective
 from glassnet import activations as acts
 from glassnet.activations import ACTIVATIONS, Activation
 from glassnet.arrays import Array
-from glassnet.errors import GlassnetError
 from glassnet.losses import LOSSES
-from glassnet.losses import get as loss_named
 
 CENTRAL, COMPLEX = 1e-6, 1e-11
 MARGIN = 2e-3  # how far from a kink a point must lie; two steps of 1e-5 move no z this far
@@ -128,14 +127,6 @@ def draw(objective: Objective, m: int, seed: int, weighted: bool = False, traini
 def smooth(objective: Objective, m: int = 5, **options: bool) -> Case:
     cases = (draw(objective, m, seed, **options) for seed in range(500))
     return next(case for case in cases if case.is_smooth())
-
-
-def allowed(output: Activation, loss: str | dict[str, object]) -> bool:
-    try:
-        loss_named(loss).check_output(output.range, output.name)
-    except GlassnetError:
-        return False
-    return True
 
 
 ENDS = [(out, loss) for out in ACTIVATIONS for loss in [*LOSSES, *OPTIONS] if allowed(acts.get(out), loss)]
