@@ -151,13 +151,10 @@ def one(case: tuple[str, str, int], kills: int, rng: np.random.Generator, base: 
         assert whole_run.wait(PATIENCE) == 0
         latest = (time.perf_counter() - began) / (kills + 1)  # without checkpoints: a killed run takes longer
     whole = json.loads(result.read_text())
-    result.unlink()
     for attempt in range(ATTEMPTS):
-        folder = base / f"run {attempt}"
-        killed = killed_run(case, kills, rng, folder, result, latest / 2**attempt, first)
+        killed = killed_run(case, kills, rng, base / f"run {attempt}", whole, latest / 2**attempt, first)
         if killed is not None:
-            epochs, ways, unfinished = killed
-            return Killed(case[0], case[1], epochs, ways, unfinished, json.loads(result.read_text()) == whole)
+            return killed
     raise RuntimeError(f"{ATTEMPTS} runs ended before they could be killed {kills} times")
 
 
@@ -166,14 +163,16 @@ def killed_run(
     kills: int,
     rng: np.random.Generator,
     folder: Path,
-    result: Path,
+    whole: dict[str, str],
     latest: float,
     first: int,
-) -> tuple[tuple[int, ...], tuple[str, ...], int] | None:
-    """Return epochs, ways and unfinished files of a run killed so many times, and ended; None where it ended before.
+) -> Killed | None:
+    """Kill a run so many times, let it end, and compare it with the whole one; None where it ended before.
 
+    A kill from outside comes at a random moment in the first `latest` seconds after an epoch.
     A run that has ended cannot be killed any more: whoever starts it again only reads its result.
     """
+    result = folder.with_suffix(".json")
     epochs: list[int] = []
     ways: list[str] = []
     unfinished = 0
@@ -193,7 +192,10 @@ def killed_run(
             ways.append(way)
             continue
         assert code == 0, f"the process ended with {code}"
-        return None if kill else (tuple(epochs), tuple(ways), unfinished)
+        if kill:
+            return None
+        equal = json.loads(result.read_text()) == whole
+        return Killed(case[0], case[1], tuple(epochs), tuple(ways), unfinished, equal)
 
 
 def main() -> None:
