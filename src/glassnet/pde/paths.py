@@ -73,7 +73,6 @@ class Sampler:
         self._dtype: Any = np.dtype(dtype)
         self._draws = np.empty((N, batch // 2 if antithetic else batch, d), self._dtype)
         self._memory = [(np.empty((N + 1, m, d), self._dtype), np.empty((N, m, d), self._dtype)) for _ in range(2)]
-        self._lags: list[Array | None] = [None, None]
         for X, _ in self._memory:
             X[0] = equation.start
 
@@ -85,10 +84,7 @@ class Sampler:
             self._increments(rng, dW[:, k * self.batch : (k + 1) * self.batch])
             if self.box is not None:
                 X[0, k * self.batch : (k + 1) * self.batch] = rng.uniform(*self.box, (self.batch, X.shape[2]))
-        lag = None
-        if steering is not None and self.equation.scheme == "trapezoid":
-            self._lags.reverse()
-            lag = self._lags[0] = np.empty_like(dW) if self._lags[0] is None else self._lags[0]
+        lag = np.empty_like(dW) if steering is not None and self.equation.scheme == "trapezoid" else None
         self._walk(X, dW, steering, lag)
         return Paths(X, dW, lag)
 
