@@ -13,10 +13,11 @@ import glassnet as gn
 from engine_runs import BOUNDS, Case, case, check, compiled, same, small
 from glassnet import SGD, BatchNorm, ClipNorm, Dense, Dropout
 from glassnet.callbacks import Request
+from glassnet.divergence import BLOW_UP
 from glassnet.engines.contract import Job
 from glassnet.history import EpochRecord, Run
 from glassnet.optimizers import RULES
-from glassnet.stepping import BLOW_UP, FusedLoop, PlainLoop, Setting, Start, begin
+from glassnet.stepping import FusedLoop, PlainLoop, Setting, Start, begin
 
 NORMED = case(
     [Dense(8, "tanh", bias=False), BatchNorm(0.9), Dropout(0.1), Dense(3, "softmax")], "cross_entropy", l2=0.01

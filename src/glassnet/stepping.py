@@ -27,7 +27,7 @@ from glassnet.rules import Rule, RuleState
 from glassnet.sampling import Batches, Rows, is_shuffle, keeps_order
 from glassnet.schedules import Constant, Schedule
 
-__all__ = ["BLOW_UP", "Data", "EpochLoop", "LastEpochs", "Setting", "Start", "begin"]
+__all__ = ["Data", "EpochLoop", "LastEpochs", "Setting", "Start", "begin"]
 
 Data = tuple[Array, Array, Array | None]
 
