@@ -111,6 +111,27 @@ class _Writer:
             place = b.select(wanted, self.at(place, INT64(piece * self.size)), place)
             piece //= 2
 
+    def deliver(
+        self, values: list[Any], targets: list[Any], factor: Any, beta: Any, store: Callable[..., None] | None = None
+    ) -> None:
+        """Store values at targets (place, mask), old + factor value where beta is not 0; by store(i, value, *target).
+
+        All is loaded before the first store: a load waits for a store whose masked lanes it meets.
+        """
+        put = store or (lambda i, value, place, mask: self.store(value, place, mask))
+
+        def all_of(values: list[Any]) -> None:
+            for i, (value, (place, mask)) in enumerate(zip(values, targets, strict=True)):
+                put(i, value, place, mask)
+
+        none = self.builder.fcmp_ordered("==", beta, ir.Constant(self.number, 0.0))
+        with self.builder.if_else(none) as (replace, increase):
+            with replace:
+                all_of(values)
+            with increase:
+                old = [self.load(place, mask) for place, mask in targets]
+                all_of([self.multiply_add(factor, x, y) for x, y in zip(values, old, strict=True)])
+
     def _masked(self, verb: str, returns: ir.Type, arguments: list[Any]) -> Any:
         letter = "f32" if self.size == 4 else "f64"
         kind = ir.FunctionType(returns, [argument.type for argument in arguments])
@@ -239,28 +260,24 @@ def tile(
         for s in range(1, S):
             sums = [w.add(x, y) for x, y in zip(sums, state[s * R * V :][: R * V], strict=True)]
         places = [w.at(w.at(c), builder.mul(ldc, INT64(r))) for r in range(R)]
-        factor, zero = w.splat(alpha), ir.Constant(w.number, 0.0)
+        factor = w.splat(alpha)
         targets = [(w.at(places[r], offsets[v]), masks[v]) for r in range(R) for v in range(V)]
+        left = builder.sub(n, INT64((V - 1) * w.lanes))
 
-        def put(targets: list[Any], store: Callable[..., None] = w.store) -> None:
-            with builder.if_else(builder.fcmp_ordered("==", beta, zero)) as (replace, increase):
-                with replace:
-                    for x, (place, m) in zip(sums, targets, strict=True):
-                        store(x, place, m)
-                with increase:  # all loads before the first store: a load waits for a store whose masked lanes it meets
-                    old = [w.load(place, m) for place, m in targets]
-                    for x, y, (place, m) in zip(sums, old, targets, strict=True):
-                        store(w.multiply_add(factor, x, y), place, m)
+        def in_pieces(i: int, x: Any, place: Any, mask: Any) -> None:
+            if mask is None:
+                w.store(x, place)
+            else:
+                w.store_first(x, place, left)
 
         if SLOW_MASKS:
-            with builder.if_else(builder.icmp_signed("==", n, INT64(V * w.lanes))) as (whole, part):
+            with builder.if_else(builder.icmp_signed("==", left, INT64(w.lanes))) as (whole, part):
                 with whole:
-                    put([(place, None) for place, _ in targets])
+                    w.deliver(sums, [(place, None) for place, _ in targets], factor, beta)
                 with part:
-                    left = builder.sub(n, INT64((V - 1) * w.lanes))
-                    put(targets, lambda x, place, m: w.store_first(x, place, left) if m else w.store(x, place))
+                    w.deliver(sums, targets, factor, beta, in_pieces)
         else:
-            put(targets)
+            w.deliver(sums, targets, factor, beta)
         return context.get_dummy_value()
 
     whole = types.int64
@@ -306,21 +323,11 @@ def flip(typingctx: Any, like: Any, m: Any, n: Any, a: Any, lda: Any, alpha: Any
         sources = [(step(a, lda, i), has(i, m, along)) for i in range(w.lanes)]
         places = [(step(c, ldc, j), has(j, n, down)) for j in range(w.lanes)]
 
-        def move(sources: list[Any], places: list[Any], put: Callable[..., None]) -> None:
+        def move(sources: list[Any], places: list[Any], store: Callable[..., None] | None = None) -> None:
             turned = _turn(w, [w.load(place, mask) for place, mask in sources])
-            with builder.if_else(builder.fcmp_ordered("==", beta, ir.Constant(w.number, 0.0))) as (replace, increase):
-                with replace:
-                    for j, (x, (place, mask)) in enumerate(zip(turned, places, strict=True)):
-                        put(j, x, place, mask)
-                with increase:
-                    old = [w.load(place, mask) for place, mask in places]
-                    for j, (x, y, (place, mask)) in enumerate(zip(turned, old, places, strict=True)):
-                        put(j, w.multiply_add(factor, x, y), place, mask)
+            w.deliver(turned, places, factor, beta, store)
 
-        def put(j: int, x: Any, place: Any, mask: Any) -> None:
-            w.store(x, place, mask)
-
-        def put_rows(j: int, x: Any, place: Any, mask: Any) -> None:
+        def in_pieces(j: int, x: Any, place: Any, mask: Any) -> None:
             wanted, whole = builder.icmp_signed("<", INT64(j), n), builder.icmp_signed("==", m, INT64(w.lanes))
             with builder.if_then(wanted), builder.if_else(whole) as (whole_row, part_of_row):
                 with whole_row:
@@ -332,11 +339,11 @@ def flip(typingctx: Any, like: Any, m: Any, n: Any, a: Any, lda: Any, alpha: Any
             square = builder.icmp_signed("==", builder.add(m, n), INT64(2 * w.lanes))
             with builder.if_else(square) as (whole_block, part):
                 with whole_block:
-                    move([(place, None) for place, _ in sources], [(place, None) for place, _ in places], put)
+                    move([(place, None) for place, _ in sources], [(place, None) for place, _ in places])
                 with part:
-                    move(sources, places, put_rows)
+                    move(sources, places, in_pieces)
         else:
-            move(sources, places, put)
+            move(sources, places)
         return context.get_dummy_value()
 
     whole = types.int64

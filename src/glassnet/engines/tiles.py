@@ -96,6 +96,15 @@ def two_wide(like, m, n, k, a, row, step, b, ldb, alpha, beta, c, ldc):
 
 
 @inner
+def narrow(like, m, n, k, a, row, step, b, ldb, alpha, beta, c, ldc):
+    """The same, where n is at most two vectors."""
+    if n > lanes(like):
+        two_wide(like, m, n, k, a, row, step, b, ldb, alpha, beta, c, ldc)
+    else:
+        one_wide(like, m, n, k, a, row, step, b, ldb, alpha, beta, c, ldc)
+
+
+@inner
 def pack(like, m, n, wide, b, ldb, panel):
     """Write B (m, n) into the panel, in rows of `wide` places."""
     apart()
@@ -126,11 +135,7 @@ def multiply_packed(like, m, n, k, a, row, step, b, ldb, alpha, beta, c, ldc):
         for p in range(0, k, deep):
             rows = min(deep, k - p)
             pack(like, rows, columns, wide, b + size * (p * ldb + j), ldb, panel)
-            x, y = a + size * p * step, c + size * j
-            if columns > L:
-                two_wide(like, m, columns, rows, x, row, step, panel, wide, alpha, here, y, ldc)
-            else:
-                one_wide(like, m, columns, rows, x, row, step, panel, wide, alpha, here, y, ldc)
+            narrow(like, m, columns, rows, a + size * p * step, row, step, panel, wide, alpha, here, c + size * j, ldc)
             here = like
 
 
@@ -142,13 +147,8 @@ def multiply(like, m, n, k, a, row, step, b, ldb, alpha, beta, c, ldc):
     if not MANY and m >= PACKED_ROWS and 2 * L * size * k > NEAR:
         multiply_packed(like, m, n, k, a, row, step, b, ldb, alpha, beta, c, ldc)
         return
-    while n > L:
-        two_wide(like, m, min(n, 2 * L), k, a, row, step, b, ldb, alpha, beta, c, ldc)
-        b += size * 2 * L
-        c += size * 2 * L
-        n -= 2 * L
-    if n > 0:
-        one_wide(like, m, n, k, a, row, step, b, ldb, alpha, beta, c, ldc)
+    for j in range(0, n, 2 * L):
+        narrow(like, m, min(2 * L, n - j), k, a, row, step, b + size * j, ldb, alpha, beta, c + size * j, ldc)
 
 
 @inner
@@ -192,11 +192,7 @@ def multiply_transpose(like, m, n, k, a, row, step, b, ldb, c, ldc):
             rows = min(deep, k - p)
             turn(like, columns, rows, b + size * (j * ldb + p), ldb, like, zero, panel, wide)
             beta = zero if p == 0 else like
-            x, y = a + size * p * step, c + size * j
-            if columns > L:
-                two_wide(like, m, columns, rows, x, row, step, panel, wide, like, beta, y, ldc)
-            else:
-                one_wide(like, m, columns, rows, x, row, step, panel, wide, like, beta, y, ldc)
+            narrow(like, m, columns, rows, a + size * p * step, row, step, panel, wide, like, beta, c + size * j, ldc)
 
 
 @inner
