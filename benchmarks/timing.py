@@ -14,7 +14,7 @@ from benchmarks.workloads import Case
 
 LOSS_TOLERANCE = {"float32": 1e-4, "float64": 1e-6}
 """How much the loss after one epoch may differ, relatively; in float64 the two definitions of Adam's eps do."""
-REST = 0.05
+REST = 0.2
 """Seconds of pause before a run on several cores: the threads of the one before stop waiting for work."""
 
 

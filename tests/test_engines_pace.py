@@ -52,3 +52,14 @@ def test_fewer_threads_than_before_are_possible_at_any_time() -> None:
     pace = Pace()
     calls(pace, {1: 40e-6, 2: 25e-6}, 10)
     assert pace.plan(1)[0] == 1
+
+
+def test_the_start_of_threads_counts_as_in_a_call_of_usual_length() -> None:
+    """A trial of 1 ms after 2 ms of starting: two threads still win, for 2 ms are little in a call of 100."""
+    seconds, pace = {1: 40e-6, 2: 25e-6}, Pace()
+    for _ in range(20):
+        team, batches = pace.plan(2)
+        pace.measured(team, batches, batches * seconds[team], start=2e-3 * (team - 1))
+    assert pace.seconds[2] < pace.seconds[1]
+    pace.measured(2, 40, 40 * seconds[2], start=SECONDS_A_CALL)  # as long to start as to run: that is half the speed
+    assert pace.seconds[2] > pace.seconds[1]

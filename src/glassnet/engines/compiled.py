@@ -286,29 +286,26 @@ class FusedLoop:
         plan[t.NUMBERS_AT], plan[t.RESULTS_AT] = self.numbers.ctypes.data, self.results.ctypes.data
         begin = perf_counter()
         ready = self._team_of(team)
-        if self.pace.seconds:  # later calls count what it takes to start the threads, too
-            ready = begin
-        self.pace.measured(team, self.updates - before, perf_counter() - ready)
+        self.pace.measured(team, self.updates - before, perf_counter() - ready, ready - begin)
         end = int(self.place[t.END])
         if end != t.GOING_ON:
             kind = {t.BAD_LOSS: "loss", t.BLOWN_UP: "blown up", t.BAD_THETA: "theta"}[end]
             self.trouble = kind, int(self.place[t.BATCH]) + 1, float(self.facts[t.LOSS])
 
     def _team_of(self, team: int) -> float:
-        """Let so many threads run the loop; return when the first one began."""
-        plan_at, one, ready = self.plan.ctypes.data, 1.0, perf_counter()
+        """Let so many threads run the loop; return when the last one began."""
+        plan_at, one = self.plan.ctypes.data, 1.0
+        began = [perf_counter()] * team
         if team == 1:
             self.run(one, plan_at, 0)
-            return ready
+            return began[0]
 
         def work(me: int) -> None:
-            nonlocal ready
-            if me == 0:
-                ready = perf_counter()
+            began[me] = perf_counter()
             self.run(one, plan_at, me)
 
         run_team(work, team)
-        return ready
+        return max(began)
 
     def loss_and_gradient(self, low: int, high: int) -> tuple[float, Array]:
         """Return J over rows low ... high - 1 and dJ/dtheta (P,), in this loop's memory, at theta as it is now."""

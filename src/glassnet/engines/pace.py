@@ -43,10 +43,13 @@ class Pace:
             return other, self._batches(self.seconds[other], TRIAL * SECONDS_A_CALL)
         return better, self._batches(self.seconds[better], SECONDS_A_CALL)
 
-    def measured(self, team: int, batches: int, seconds: float) -> None:
-        """Take note of what a call has taken."""
+    def measured(self, team: int, batches: int, seconds: float, start: float = 0.0) -> None:
+        """Take note of what a call has taken, from when all its threads ran; to start them took `start` seconds.
+
+        That counts as it would in a call of usual length: in a short trial it may be more than all the rest.
+        """
         tried = team != min(self.seconds, key=self.seconds.__getitem__, default=team)
-        self.seconds[team] = seconds / max(1, batches)
+        self.seconds[team] = seconds / max(1, batches) * (1 + start / SECONDS_A_CALL)
         self.since = 0.0 if tried else self.since + seconds
 
     @staticmethod
