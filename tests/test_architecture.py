@@ -31,6 +31,8 @@ HOUSE = [
         "engines/tables",
         "engines/program",
         "engines/products",
+        "engines/sparse",
+        "engines/zeros",
         "engines/batch",
         "engines/epoch",
         "engines/stack_kernels",
@@ -136,7 +138,7 @@ HOMES = {
     "skrub": ("tables", "persistence"),
     "skops": ("tables", "persistence"),
     "numba": ("engines/",),
-    "llvmlite": ("engines/machine", "engines/micro", "engines/blas"),
+    "llvmlite": ("engines/machine", "engines/micro", "engines/sparse", "engines/blas"),
     "threadpoolctl": ("engines/threads",),
     "sklearn": ("datasets", "tables", "persistence", "estimators/", "search", "export/", "cli/"),
     "onnx": ("onnx_export",),
@@ -153,7 +155,15 @@ IN_TYPES = {"matplotlib": ("gallery/",)}
 COMPILED = {
     *("engines/machine", "engines/elementary", "engines/formulas", "engines/kernels", "engines/layer_kernels"),
     *("engines/products", "engines/batch", "engines/epoch", "engines/compiled"),
-    *("engines/micro", "engines/tiles", "engines/blas", "engines/stack_kernels", "engines/stack"),
+    *(
+        "engines/micro",
+        "engines/tiles",
+        "engines/sparse",
+        "engines/zeros",
+        "engines/blas",
+        "engines/stack_kernels",
+        "engines/stack",
+    ),
 }
 """Imported on first use only, so that these may import Numba and SciPy at their top."""
 

@@ -38,6 +38,9 @@ def test_later_runs_compile_nothing(dtype: str) -> None:
         for rule in (gn.SGD(0.1), gn.SGD(0.1, momentum=0.9), gn.Adam(), gn.ClipNorm(gn.SGD(0.1))):
             run = gn.train(objective, objective.net.init(0, dtype), X, Y, optimizer=rule, epochs=2, engine="numba")
             assert run.engine == "numba"
+    layers = [gn.Dense(20, "relu"), gn.Dense(20, "relu"), gn.Dense(2)]  # wide enough to leave zeros out
+    objective = gn.Objective(gn.Network(30, layers), "squared_error")
+    gn.train(objective, objective.net.init(0, dtype), np.eye(8, 30, dtype=dtype), Y, epochs=1, engine="numba")
     assert kept() == before
 
 

@@ -7,7 +7,7 @@ address of work memory. Every thread of a team calls the same functions and take
 from __future__ import annotations
 
 from glassnet.engines.machine import barrier, bytes_of, call, pointer, to
-from glassnet.engines.products import back_product, forward_product, gradient_product, inner
+from glassnet.engines.products import inner
 from glassnet.engines.tables import (
     A_IN,
     ACTIVATE,
@@ -24,12 +24,10 @@ from glassnet.engines.tables import (
     FORWARD,
     GATHER_X,
     GATHER_Y,
-    GEMM,
     GRADS,
     KIND,
     L1,
     L2,
-    LARGE,
     LARGEST_BLOCK,
     LD,
     LD_IN,
@@ -66,11 +64,10 @@ from glassnet.engines.tables import (
     TEAM,
     THETA,
     THETA_AT,
-    TILES,
-    TINY,
     TRANSPOSED,
     WEIGHTED,
     WEIGHTS,
+    WORDS,
     X_AT,
     X_COLUMN,
     X_ROW,
@@ -82,6 +79,7 @@ from glassnet.engines.tables import (
     P,
     Z,
 )  # fmt: skip
+from glassnet.engines.zeros import edge, layer_back, layer_forward, layer_gradient, mark_zeros
 
 __all__ = [
     "dense_back", "dense_forward", "finish_block", "full", "gather", "other_back", "other_forward", "output_loss",
@@ -149,7 +147,7 @@ def gather(like, plan, base, d, k, start, low, high, m):
 
 
 @inner
-def dense_forward(like, plan, layer, is_last, base, low, high, m, me):
+def dense_forward(like, plan, layer, above, is_last, base, low, high, m, me):
     """z = [A 1] [W; b], a = f(z), z <- f'(z) for rows low ... high - 1: each thread takes some of the units."""
     size, team, rows = bytes_of(like), plan[TEAM], high - low
     n, pieces, ld = layer[N_OUT], layer[PIECES], layer[LD]
@@ -158,12 +156,9 @@ def dense_forward(like, plan, layer, is_last, base, low, high, m, me):
     a += size * low * ld
     theta = plan[THETA_AT] + size * layer[THETA]
     for piece in range(me, pieces, team):
-        left, right = n * piece // pieces, n * (piece + 1) // pieces
-        forward_product(
-            like, plan[GEMM], plan[LARGE], plan[TILES], plan[TINY], rows, right - left, layer[ROWS],
-            base + size * (layer[A_IN] + low * layer[LD_IN]), layer[LD_IN],
-            theta + size * left, n, out + size * left * column, stride, column,
-        )  # fmt: skip
+        left, right = edge(n, piece, pieces), edge(n, piece + 1, pieces)
+        w, target = theta + size * left, out + size * left * column
+        layer_forward(like, plan, layer, base, w, low, high, right - left, target, stride, column)
         if active and layer[PULL] == 0:
             if pieces == 1:
                 call(None, layer[ACTIVATE], (out, a, full(rows * ld)))
@@ -171,14 +166,16 @@ def dense_forward(like, plan, layer, is_last, base, low, high, m, me):
                 for i in range(rows):
                     here = size * (i * ld + left)
                     call(None, layer[ACTIVATE], (out + here, a + here, right - left))
+        if ld > n and right == n:
+            fill_column(like, a, rows, ld, n, like)
+        if above[WORDS] != 0 and not is_last:
+            mark_zeros(like, plan, above, base, low, low, high, left, above[ROWS] if right == n else right)
     if active and layer[PULL] != 0 and me == 0:
         call(None, layer[ACTIVATE], (out, a, rows, n, ld))
-    if ld > n and me == 0:
-        fill_column(like, a, rows, ld, n, like)
 
 
 @inner
-def other_forward(like, plan, layer, option, base, m):
+def other_forward(like, plan, layer, above, option, base, m):
     """Dropout, BatchNorm, LayerNorm: one thread."""
     size, n, ld = bytes_of(like), layer[N_IN], layer[LD]
     a, z, out = base + size * layer[A_IN], base + size * layer[Z], base + size * layer[A]
@@ -192,6 +189,8 @@ def other_forward(like, plan, layer, option, base, m):
     else:
         call(None, layer[FORWARD], (a, out, z, scale, p, m, n, ld, to(like, option[1])))
     fill_column(like, out, m, ld, n, like)
+    if above[WORDS] != 0:
+        mark_zeros(like, plan, above, base, 0, 0, m, 0, above[ROWS])
 
 
 @inner
@@ -228,7 +227,7 @@ def output_loss(like, plan, layer, facts, base, low, high, m):
 
 
 @inner
-def dense_back(like, plan, layer, below, is_last, base, low, high, m, me):
+def dense_back(like, plan, layer, below, above, is_last, base, low, high, m, me):
     """dA = delta W^T, and dL/dz of the layer below where its f' is a factor: each thread takes some of the inputs."""
     size, team, rows = bytes_of(like), plan[TEAM], high - low
     n_in, n, pieces, ld = layer[N_IN], layer[N_OUT], layer[BACK_PIECES], layer[LD_IN]
@@ -237,11 +236,8 @@ def dense_back(like, plan, layer, below, is_last, base, low, high, m, me):
     theta, slope = plan[THETA_AT] + size * layer[THETA], base + size * (below[Z] + low * ld)
     for piece in range(me, pieces, team):
         left, right = n_in * piece // pieces, n_in * (piece + 1) // pieces
-        w = theta + size * left * n
-        back_product(
-            like, plan[GEMM], plan[LARGE], plan[TILES], plan[TINY], rows, n, right - left,
-            d, stride, column, w, n, out + size * left, ld,
-        )  # fmt: skip
+        w, target = theta + size * left * n, out + size * left
+        layer_back(like, plan, layer, above, low, high, right - left, d, stride, column, w, target, ld)
         if below[ACTIVATE] != 0 and below[PULL] == 0:
             if pieces == 1:
                 call(None, plan[MULTIPLY], (out, slope, full(rows * ld)))
@@ -286,14 +282,11 @@ def finish_block(like, plan, facts, numbers, partials, measured, start, n_weight
 @inner
 def part_gradient(like, plan, layer, is_last, base, low, high, m):
     """[A 1]^T delta of rows low ... high - 1, for the update to add to that of the other part."""
-    size, rows, n = bytes_of(like), layer[ROWS], layer[N_OUT]
+    size, rows = bytes_of(like), layer[ROWS]
     stride, column = strides(plan, layer, is_last, m)
-    g = base + size * (layer[GRADS] + (rows * n if low > 0 else 0))
-    gradient_product(
-        like, plan[GEMM], plan[LARGE], plan[TILES], plan[TINY], high - low, n, rows,
-        like, base + size * (layer[A_IN] + low * layer[LD_IN]), layer[LD_IN],
-        base + size * (layer[DELTA] + low * stride), stride, column, to(like, 0), g, n,
-    )  # fmt: skip
+    d = base + size * (layer[DELTA] + low * stride)
+    g = base + size * (layer[GRADS] + (rows * layer[N_OUT] if low > 0 else 0))
+    layer_gradient(like, plan, layer, base, low, high, 0, rows, d, stride, column, like, to(like, 0), g)
 
 
 @inner
@@ -316,8 +309,8 @@ def update(like, plan, layer, is_last, facts, numbers, partials, measured, base,
     """[W; b] += step for [A 1]^T delta: each thread takes some of the blocks of rows."""
     size, team = bytes_of(like), plan[TEAM]
     stride, column = strides(plan, layer, is_last, m)
-    d = base + size * layer[DELTA]
-    rows, n, block = layer[ROWS], layer[N_OUT], layer[BLOCK]
+    rows, n, block, d = layer[ROWS], layer[N_OUT], layer[BLOCK], base + size * layer[DELTA]
+    middle = m if plan[PARTS] == 1 else min(m, full(m // 2))
     direct = plan[DIRECT] != 0 and not measured
     for b in range(me, (rows + block - 1) // block, team):
         low, high = b * block, min(rows, (b + 1) * block)
@@ -329,13 +322,13 @@ def update(like, plan, layer, is_last, facts, numbers, partials, measured, base,
             g = plan[SCRATCH_AT] + size * (start if plan[CLIP] != 0 else me * plan[LARGEST_BLOCK])
         if layer[GRADS] != 0:
             first = base + size * (layer[GRADS] + low * n)
-            both = full(m // 2) < m
-            add_parts(like, (high - low) * n, alpha, first, first + size * rows * n, both, beta, g)
+            add_parts(like, (high - low) * n, alpha, first, first + size * rows * n, middle < m, beta, g)
+        elif layer[WORDS] != 0 and middle < m:  # each part has bits of its own
+            other = d + size * middle * stride
+            layer_gradient(like, plan, layer, base, 0, middle, low, high, d, stride, column, alpha, beta, g)
+            layer_gradient(like, plan, layer, base, middle, m, low, high, other, stride, column, alpha, like, g)
         else:
-            gradient_product(
-                like, plan[GEMM], plan[LARGE], plan[TILES], plan[TINY], m, n, high - low,
-                alpha, base + size * (layer[A_IN] + low), layer[LD_IN], d, stride, column, beta, g, n,
-            )  # fmt: skip
+            layer_gradient(like, plan, layer, base, 0, m, low, high, d, stride, column, alpha, beta, g)
         if not direct:
             n_weights = (min(high, layer[N_IN]) - low) * n
             finish_block(

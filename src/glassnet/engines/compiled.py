@@ -3,7 +3,8 @@
     formulas.py   a formula written for arrays, compiled for one number
     kernels.py    passes over contiguous arrays that apply formulas
     program.py    a network as tables
-    epoch.py      the loop that reads the tables, calls BLAS for products and kernels for the rest
+    tiles.py      products from registers; sparse.py those that leave out zeros, zeros.py where they pay
+    epoch.py      the loop that reads the tables and calls products, BLAS for the largest, and kernels for the rest
 
 The loop is compiled once for each dtype and serves every network; a kernel once for each formula and dtype. Single
 evaluations (`forward`, `backward`, `jacobian`) are the reference engine's.
@@ -19,13 +20,14 @@ from numba.core.errors import NumbaError
 
 from glassnet.activations import get, softmax
 from glassnet.arrays import Array
-from glassnet.engines import kernels, layer_kernels, program, tiles
+from glassnet.engines import kernels, layer_kernels, program, sparse, tiles
 from glassnet.engines import tables as t
 from glassnet.engines.addresses import address_of, sched_yield, strided
 from glassnet.engines.blas import gemm_address, large
 from glassnet.engines.contract import Fused, Job, Standing
 from glassnet.engines.epoch import loop
 from glassnet.engines.formulas import Unlike, first_line
+from glassnet.engines.micro import VECTORS
 from glassnet.engines.notices import say_once
 from glassnet.engines.pace import SECONDS_A_CALL, Pace
 from glassnet.engines.reference import ReferenceEngine
@@ -40,6 +42,8 @@ MOST_SLOTS = 3
 """Vectors that a rule may remember."""
 AHEAD = 1 << 16
 """Rows, at least, whose order is drawn at a time, where it is not drawn by the loop itself."""
+SOME_ROWS = 256
+"""Rows that are asked for zeros."""
 MOST_EPOCHS = 100_000
 """Epochs for whose results memory is taken at a time."""
 IDENTITY = get("identity")
@@ -48,7 +52,7 @@ NORMS = {
     BatchNorm: ("batch_norm", "batch_norm_back"),
     LayerNorm: ("layer_norm", "layer_norm_back"),
 }
-assert layer_kernels, tiles  # their kernels have entered the table
+assert all((layer_kernels, sparse, tiles))  # their kernels have entered the table
 
 
 class CompiledEngine:
@@ -81,6 +85,12 @@ class CompiledEngine:
             return None
 
 
+def _has_zeros(X: Array) -> bool:
+    """Whether many of the numbers are 0, by a look at some of the rows."""
+    some = X[:: -(-len(X) // SOME_ROWS)]
+    return bool(np.count_nonzero(some) <= (1 - program.MANY_ZEROS) * some.size)
+
+
 def _check_numbers(rule: Any) -> None:
     """Raise `Unlike` where a rule of your own cannot give its numbers for many steps at once."""
     rule = getattr(rule, "rule", rule)
@@ -98,7 +108,8 @@ class FusedLoop:
         clip = getattr(job.rule, "max_norm", None)
         self.rule = job.rule if clip is None else job.rule.rule
         self.batch = min(job.batch_size, job.rows)
-        written = program.write(job.net, self.batch)
+        lanes = VECTORS // self.dtype.itemsize
+        written = program.write(job.net, self.batch, lanes=lanes, zeros=lanes > 0 and _has_zeros(job.X))
         self.layers, self.options = written.layers, written.options
         self.team = min(written.pieces, job.n_threads or allowed())
         self._allocate(written, theta, state, slots, clip is not None)
@@ -126,6 +137,7 @@ class FusedLoop:
         self.memory[written.weights : written.row_work] = 1
         self.scratch = np.empty(theta.size if clipped else self.team * written.largest_block, T)
         self.drawn, self.order = 0, self._unordered()
+        self.bits = np.zeros(written.bits, np.int64)
         self.partials = np.zeros((written.blocks, 2))
         self.sync = np.zeros(16, np.int64)
         self.place = np.zeros(t.PLACE_LENGTH, np.int64)
@@ -171,9 +183,9 @@ class FusedLoop:
             (t.LAYERS_AT, self.layers), (t.OPTIONS_AT, self.options), (t.FACTS_AT, self.facts),
             (t.PLACE_AT, self.place), (t.SYNC_AT, self.sync), (t.THETA_AT, self.theta), (t.AVERAGE_AT, self.average),
             (t.SLOTS_AT, self.slots_), (t.STATE_AT, self.state), (t.SNAPSHOTS_AT, self.snapshots),
-            (t.STATES_AT, self.states), (t.MEMORY_AT, self.memory), (t.SCRATCH_AT, self.scratch),
-            (t.PARTIALS_AT, self.partials), (t.RESULTS_AT, self.results), (t.NUMBERS_AT, self.numbers),
-            (t.ORDER_AT, self.order), (t.SAMPLE_WEIGHTS_AT, self.weights),
+            (t.STATES_AT, self.states), (t.MEMORY_AT, self.memory), (t.BITS_AT, self.bits),
+            (t.SCRATCH_AT, self.scratch), (t.PARTIALS_AT, self.partials), (t.RESULTS_AT, self.results),
+            (t.NUMBERS_AT, self.numbers), (t.ORDER_AT, self.order), (t.SAMPLE_WEIGHTS_AT, self.weights),
         ):  # fmt: skip
             self.plan[place] = array.ctypes.data
 
@@ -190,6 +202,9 @@ class FusedLoop:
         self._plan_output()
         plan[[t.GEMM, t.LARGE]] = gemm_address(self.dtype), large()
         plan[t.TILES] = kernels.address("tiles", T)
+        if self.bits.size:
+            plan[[t.MARKS, t.PICKS]] = kernels.address("marks", T), kernels.address("picks", T)
+            plan[[t.BACK_PICKS, t.SPREADS]] = kernels.address("back_picks", T), kernels.address("spreads", T)
         plan[t.MULTIPLY] = kernels.address("multiply", T)
         plan[t.GATHER_X] = kernels.address("gather", T, self.X.dtype.type.__name__)
         plan[t.GATHER_Y] = kernels.address("gather", T, self.Y.dtype.type.__name__)

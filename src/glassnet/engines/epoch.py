@@ -88,6 +88,7 @@ from glassnet.engines.tables import (
     PENALISE,
     PLACE_AT,
     RESULTS_AT,
+    ROWS,
     ROWS_OF_DATA,
     SCRATCH_AT,
     SEEN,
@@ -104,9 +105,11 @@ from glassnet.engines.tables import (
     THETA_AT,
     TOTAL,
     UPDATES,
+    WORDS,
     P,
     Q,
 )  # fmt: skip
+from glassnet.engines.zeros import edge, mark_zeros
 
 __all__ = ["loop", "shuffle"]
 
@@ -150,15 +153,17 @@ def forward_and_loss(like, plan, facts, start, low, high, m, me):
     last = layer_at(plan, L - 1)
     n = high - low
     share, shares = (me, plan[TEAM]) if plan[PARTS] == 1 else (0, 1)
-    first, end = low + n * share // shares, low + n * (share + 1) // shares
+    first, end = low + edge(n, share, shares), low + edge(n, share + 1, shares)
     gather(like, plan, base, layer_at(plan, 0)[N_IN], last[N_OUT], start, first, end, m)
+    if layer_at(plan, 0)[WORDS] != 0:
+        mark_zeros(like, plan, layer_at(plan, 0), base, low, first, end, 0, layer_at(plan, 0)[ROWS])
     wait_for_pieces(plan)
     for l in range(L):
-        layer = layer_at(plan, l)
+        layer, above = layer_at(plan, l), layer_at(plan, min(l + 1, L - 1))
         if layer[KIND] == DENSE:
-            dense_forward(like, plan, layer, l == L - 1, base, low, high, m, share)
+            dense_forward(like, plan, layer, above, l == L - 1, base, low, high, m, share)
         elif share == 0:
-            other_forward(like, plan, layer, pointer(0.0, plan[OPTIONS_AT] + 16 * l), base, m)
+            other_forward(like, plan, layer, above, pointer(0.0, plan[OPTIONS_AT] + 16 * l), base, m)
         wait_for_pieces(plan)
     cost = 0.0
     if share == 0:
@@ -172,10 +177,10 @@ def back(like, plan, facts, numbers, partials, measured, low, high, m, me):
     base, L, size = plan[MEMORY_AT], plan[LAYERS], bytes_of(like)
     share = me if plan[PARTS] == 1 else 0
     for l in range(L - 1, -1, -1):
-        layer, below = layer_at(plan, l), layer_at(plan, max(l - 1, 0))
+        layer, below, above = layer_at(plan, l), layer_at(plan, max(l - 1, 0)), layer_at(plan, min(l + 1, L - 1))
         if layer[KIND] == DENSE:
             if l > 0:
-                dense_back(like, plan, layer, below, l == L - 1, base, low, high, m, share)
+                dense_back(like, plan, layer, below, above, l == L - 1, base, low, high, m, share)
             if layer[GRADS] != 0:
                 part_gradient(like, plan, layer, l == L - 1, base, low, high, m)
         elif share == 0:

@@ -20,7 +20,7 @@ from numba import types
 from numba.core import cgutils, config
 from numba.extending import intrinsic
 
-__all__ = ["VECTORS", "apart", "dots", "flip", "lanes", "scratch", "tile"]
+__all__ = ["SLOW_MASKS", "VECTORS", "Writer", "apart", "dots", "flip", "lanes", "scratch", "tile"]
 
 BYTE, INT32, INT64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
@@ -48,7 +48,7 @@ def _kind(like: Any) -> tuple[ir.Type, ir.VectorType, int]:
     return number, ir.VectorType(number, (VECTORS or 16) // size), size
 
 
-class _Writer:
+class Writer:
     """Writes vector code into the function that is being compiled."""
 
     def __init__(self, builder: Any, like: Any) -> None:
@@ -63,6 +63,7 @@ class _Writer:
         return self.builder.inttoptr(address, BYTE.as_pointer())
 
     def bytes(self, stride: Any) -> Any:
+        """The bytes of so many numbers."""
         return self.builder.mul(stride, INT64(self.size))
 
     def hidden(self, value: Any) -> Any:
@@ -71,10 +72,12 @@ class _Writer:
         return self.builder.call(ir.InlineAsm(kind, "", "=r,0"), [value])
 
     def splat(self, value: Any) -> Any:
+        """A vector of this number."""
         first = self.builder.insert_element(ir.Constant(self.vector, ir.Undefined), value, INT32(0))
         return self.shuffle(first, first, [0] * self.lanes)
 
     def shuffle(self, a: Any, b: Any, places: list[int]) -> Any:
+        """The vector of these places of a and, behind them, b."""
         return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT32, len(places)), places))
 
     def mask(self, n: Any) -> Any:
@@ -85,6 +88,7 @@ class _Writer:
         return self.builder.icmp_signed("<", ir.Constant(whole, list(range(self.lanes))), counts)
 
     def load(self, place: Any, mask: Any = None) -> Any:
+        """The vector at `place`; 0 where the mask is not set."""
         place = self.builder.bitcast(place, self.vector.as_pointer())
         if mask is None:
             return self.builder.load(place, align=self.size)
@@ -92,6 +96,7 @@ class _Writer:
         return self._masked("load", self.vector, [place, INT32(self.size), mask, zeros])
 
     def store(self, value: Any, place: Any, mask: Any = None) -> None:
+        """Write the vector, where the mask is set."""
         place = self.builder.bitcast(place, self.vector.as_pointer())
         if mask is None:
             self.builder.store(value, place, align=self.size)
@@ -132,6 +137,29 @@ class _Writer:
                 old = [self.load(place, mask) for place, mask in targets]
                 all_of([self.multiply_add(factor, x, y) for x, y in zip(values, old, strict=True)])
 
+    def deliver_rows(
+        self, values: list[Any], targets: list[Any], left: Any, factor: Any, beta: Any, *, alone: bool = False
+    ) -> None:
+        """The same for rows whose last vectors, those with a mask, have `left` numbers.
+
+        A row that is `alone` is followed by a load of the next one, which would wait for a store under a mask.
+        """
+
+        def in_pieces(i: int, x: Any, place: Any, mask: Any) -> None:
+            if mask is None:
+                self.store(x, place)
+            else:
+                self.store_first(x, place, left)
+
+        if SLOW_MASKS or alone:
+            with self.builder.if_else(self.builder.icmp_signed("==", left, INT64(self.lanes))) as (whole, part):
+                with whole:
+                    self.deliver(values, [(place, None) for place, _ in targets], factor, beta)
+                with part:
+                    self.deliver(values, targets, factor, beta, in_pieces)
+        else:
+            self.deliver(values, targets, factor, beta)
+
     def _masked(self, verb: str, returns: ir.Type, arguments: list[Any]) -> Any:
         letter = "f32" if self.size == 4 else "f64"
         kind = ir.FunctionType(returns, [argument.type for argument in arguments])
@@ -139,13 +167,16 @@ class _Writer:
         return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), arguments)
 
     def number_at(self, place: Any) -> Any:
+        """The number at `place`."""
         return self.builder.load(self.builder.bitcast(place, self.number.as_pointer()))
 
     def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
+        """a b + c, rounded once where the processor can."""
         flags = ("contract",)
         return self.builder.fadd(self.builder.fmul(a, b, flags=flags), c, flags=flags)
 
     def add(self, a: Any, b: Any) -> Any:
+        """a + b."""
         return self.builder.fadd(a, b)
 
     def loop(self, count: Any, state: list[Any], body: Callable[[list[Any]], list[Any]]) -> list[Any]:
@@ -220,7 +251,7 @@ def tile(
     S = max(1, CHAINS // 2 // (R * V))  # places of the sum that are taken at once, each with sums of its own
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        w = _Writer(builder, like)
+        w = Writer(builder, like)
         _, _, _, n, k, a, row, step, b, ldb, alpha, beta, c, ldc = args
         mask = w.mask(builder.sub(n, INT64((V - 1) * w.lanes)))
         masks = [None] * (V - 1) + [mask]
@@ -260,24 +291,8 @@ def tile(
         for s in range(1, S):
             sums = [w.add(x, y) for x, y in zip(sums, state[s * R * V :][: R * V], strict=True)]
         places = [w.at(w.at(c), builder.mul(ldc, INT64(r))) for r in range(R)]
-        factor = w.splat(alpha)
         targets = [(w.at(places[r], offsets[v]), masks[v]) for r in range(R) for v in range(V)]
-        left = builder.sub(n, INT64((V - 1) * w.lanes))
-
-        def in_pieces(i: int, x: Any, place: Any, mask: Any) -> None:
-            if mask is None:
-                w.store(x, place)
-            else:
-                w.store_first(x, place, left)
-
-        if SLOW_MASKS:
-            with builder.if_else(builder.icmp_signed("==", left, INT64(w.lanes))) as (whole, part):
-                with whole:
-                    w.deliver(sums, [(place, None) for place, _ in targets], factor, beta)
-                with part:
-                    w.deliver(sums, targets, factor, beta, in_pieces)
-        else:
-            w.deliver(sums, targets, factor, beta)
+        w.deliver_rows(sums, targets, builder.sub(n, INT64((V - 1) * w.lanes)), w.splat(alpha), beta)
         return context.get_dummy_value()
 
     whole = types.int64
@@ -287,7 +302,7 @@ def tile(
     return signature, codegen
 
 
-def _turn(w: _Writer, rows: list[Any]) -> list[Any]:
+def _turn(w: Writer, rows: list[Any]) -> list[Any]:
     """The transpose of a square block: at each stage, pairs of rows exchange blocks of twice the size."""
     L = w.lanes
     half = 1
@@ -308,7 +323,7 @@ def flip(typingctx: Any, like: Any, m: Any, n: Any, a: Any, lda: Any, alpha: Any
     """C (n, m) = A^T, or C += alpha A^T where beta is not 0, for A (m, n), of at most a vector's numbers either way."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        w = _Writer(builder, like)
+        w = Writer(builder, like)
         _, m, n, a, lda, alpha, beta, c, ldc = args
         along, down = w.mask(n), w.mask(m)
         nothing = ir.Constant(along.type, [0] * w.lanes)
@@ -355,7 +370,7 @@ def dots(typingctx: Any, like: Any, m: Any, k: Any, a: Any, lda: Any, x: Any, c:
     """c (m) = A x for A (m, k), m within a vector; the rows of A, x and c are contiguous."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        w = _Writer(builder, like)
+        w = Writer(builder, like)
         _, m, k, a, lda, x, c = args
         L = w.lanes
         one = builder.sub(m, INT64(1))

@@ -21,9 +21,11 @@ from glassnet.engines import tables as t
 from glassnet.layers import BatchNorm, Dense, Dropout, Layer, LayerNorm
 from glassnet.network import Network
 
-__all__ = ["KINDS", "Program", "write"]
+__all__ = ["KINDS", "MANY_ZEROS", "Program", "write"]
 
-IDENTITY = get("identity")
+IDENTITY, RELU, SOFTMAX = get("identity"), get("relu"), get("softmax")
+MANY_ZEROS = 0.4
+"""The part of the numbers from which on it pays to look which are zeros."""
 ALIGNMENT = 16
 """Places; arrays begin at multiples of it, and may be written to up to the next one."""
 VECTOR = 8
@@ -55,6 +57,8 @@ class Program:
     """Parts of a batch that go through the network on their own."""
     pieces: int
     """The most pieces that anything is cut into."""
+    bits: int
+    """Words of bits."""
 
 
 @dataclass
@@ -74,8 +78,11 @@ KINDS: dict[type, int] = {
 }  # fmt: skip
 
 
-def write(net: Network, m: int) -> Program:
-    """Return the tables of a network for batches of at most m rows; the kernels' addresses are still 0."""
+def write(net: Network, m: int, *, lanes: int = 0, zeros: bool = False) -> Program:
+    """Return the tables of a network for batches of at most m rows; the kernels' addresses are still 0.
+
+    `zeros`: the data have many. Products of matrices wider than a vector, of `lanes` numbers, may leave them out.
+    """
     table = np.zeros((len(net.layers), t.LAYER_COLUMNS), np.int64)
     options = np.array([_options(layer) for layer in net.layers])
     memory = _Memory()
@@ -113,10 +120,11 @@ def write(net: Network, m: int) -> Program:
         largest = max(largest, int(row[t.BLOCK]) * n_out, 2 * n_in)
         theta, stats, a_in = theta + size, stats + _stats(layer, n_in), int(row[t.A])
     _place_deltas(table, memory, m)
+    bits = _place_bits(net, table, m, parts, lanes, zeros)
     spare = memory.take(m * (net.n_outputs + 1))
     targets, weights, row_work = memory.take(m * net.n_outputs), memory.take(m), memory.take(4 * m)
     pieces = max(parts, int(table[:, [t.PIECES, t.BACK_PIECES]].max()))
-    return Program(table, options, memory.size, spare, targets, weights, row_work, blocks, largest, parts, pieces)
+    return Program(table, options, memory.size, spare, targets, weights, row_work, blocks, largest, parts, pieces, bits)
 
 
 def _place_deltas(table: Array, memory: _Memory, m: int) -> None:
@@ -124,6 +132,29 @@ def _place_deltas(table: Array, memory: _Memory, m: int) -> None:
     table[-1, t.DELTA] = table[-1, t.OUT]
     for row, above in zip(table[-2::-1], table[:0:-1], strict=True):
         row[t.DELTA] = memory.take(m * int(row[t.LD])) if above[t.KIND] == t.DENSE else above[t.DELTA]
+
+
+def _place_bits(net: Network, table: Array, m: int, parts: int, lanes: int, zeros: bool) -> int:
+    """Places for bits that say which inputs of a layer are not zero, where many may be; return how many words."""
+    words = _Memory()
+    for l, (layer, row) in enumerate(zip(net.layers, table, strict=True)):
+        zeros = zeros if l == 0 else _makes_zeros(net.layers[l - 1], zeros)
+        turned = l == len(table) - 1 and layer.function == SOFTMAX  # its products lie the other way round
+        row[t.LEAVES_OUT] = zeros and 0 < lanes < row[t.N_OUT] and not turned
+        back = l > 1 and isinstance(net.layers[l - 1], Dense) and 0 < lanes < min(row[t.N_IN], table[l - 1, t.N_IN])
+        if isinstance(layer, Dense) and zeros and (row[t.LEAVES_OUT] or back):
+            row[t.WORDS] = -(-row[t.ROWS] // t.WORD)
+            row[t.BITS] = words.take(m * row[t.WORDS])
+            row[t.SECOND_PART] = -(-(m // parts + VECTOR) // t.WORD) * t.WORD * row[t.WORDS]
+            row[t.COLUMN_BITS] = words.take(parts * row[t.SECOND_PART])
+    return words.size
+
+
+def _makes_zeros(layer: Layer, zeros: bool) -> bool:
+    """Whether many outputs of the layer may be 0, whose inputs are (`zeros`) or are not."""
+    if isinstance(layer, Dropout):
+        return zeros or layer.rate >= MANY_ZEROS
+    return isinstance(layer, Dense) and layer.function == RELU
 
 
 def _size(layer: Layer, n_in: int) -> int:

@@ -32,9 +32,16 @@ from __future__ import annotations
     BLOCK,  # rows of [W; b] in a block of the update
     GRADS,  # place of the gradients of two parts of a batch, which the update adds; 0: it forms the gradient itself
     FIRST_BLOCK,  # number of the layer's first block among all
+    WORDS,  # words of bits a row of A_IN: which of its numbers are not zero; 0: that is not asked
+    LEAVES_OUT,  # whether its own products look at them; that of the layer below, on its way back, does
+    BITS,  # place of them
+    COLUMN_BITS,  # place of those of its columns
+    SECOND_PART,  # from there to those of the second part of the batch
     LAYER_COLUMNS,
-) = range(26)
+) = range(31)
 
+WORD = 64
+"""Bits of a word."""
 DENSE, DROPOUT, BATCH_NORM, LAYER_NORM = range(4)
 """Kinds of layers."""
 
@@ -57,6 +64,7 @@ DENSE, DROPOUT, BATCH_NORM, LAYER_NORM = range(4)
     SNAPSHOTS_AT,  # (2, P)
     STATES_AT,  # (2, Q)
     MEMORY_AT,
+    BITS_AT,
     SCRATCH_AT,
     LARGEST_BLOCK,
     BLOCKS,
@@ -86,6 +94,10 @@ DENSE, DROPOUT, BATCH_NORM, LAYER_NORM = range(4)
     GEMM,
     LARGE,  # bytes of weights beyond which BLAS is as fast as tiles
     TILES,
+    MARKS,
+    PICKS,
+    BACK_PICKS,
+    SPREADS,
     TINY,  # products of at most so many multiplications are plain loops
     GATHER_X,
     GATHER_Y,
@@ -107,7 +119,7 @@ DENSE, DROPOUT, BATCH_NORM, LAYER_NORM = range(4)
     CLIP,
     AVERAGED,
     PLAN_LENGTH,
-) = range(67)
+) = range(72)
 
 ELEMENTWISE, TRANSPOSED, ROWWISE = range(3)
 """Kinds of outputs: any element-wise activation; softmax with its cross-entropy; softmax with another loss."""
