@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import re
 from typing import Any
 
 import numpy as np
 import pytest
+
+pytest.importorskip("numba")
+from numba import cfunc, from_dtype
 
 from glassnet import activations, losses
 from glassnet.engines import kernels
@@ -73,15 +77,31 @@ def test_outputs_and_losses(n: int, dtype: type) -> None:
         losses.get("huber"),
         activations.get("tanh"),
     )
-    z, y, dz, share = drawn(dtype, n), np.random.default_rng(1).random(n).astype(dtype), np.zeros(n, dtype), dtype(0.25)
-    pair = focal.matched
-    cost = run("matched_output", dtype, z, y, dz, n, share, details=(sigmoid.f, pair.value, pair.delta), returns=dtype)
+    z, y, share = drawn(dtype, n), np.random.default_rng(1).random(n).astype(dtype), dtype(0.25)
+    pair, dz = focal.matched, z.copy()
+    cost = run("matched_output", dtype, dz, y, n, share, details=(sigmoid.f, pair.value, pair.delta), returns=dtype)
     np.testing.assert_allclose(cost, pair.value(z, sigmoid.f(z), y).sum(), **near(dtype))
     np.testing.assert_allclose(dz, share * pair.delta(z, sigmoid.f(z), y), **near(dtype))
-    details = tanh.f, tanh.df, huber.value, huber.slope
-    cost, a = run("output", dtype, z, y, dz, n, share, details=details, returns=dtype), tanh.f(z)
+    details, dz = (tanh.f, tanh.df, huber.value, huber.slope), z.copy()
+    cost, a = run("output", dtype, dz, y, n, share, details=details, returns=dtype), tanh.f(z)
     np.testing.assert_allclose(cost, huber.value(a, y).sum(), **near(dtype))
     np.testing.assert_allclose(dz, share * huber.slope(a, y) * tanh.df(z, a), **near(dtype))
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_large_formulas_are_taken_a_vector_at_a_time(dtype: type) -> None:
+    """A formula that is called in the loop, not written into it, is taken number by number: fifteen times slower."""
+    cross, softplus = losses.get("binary_cross_entropy").matched, activations.get("softplus")
+    sigmoid = activations.get("sigmoid")
+    for name, formulas in (
+        ("matched_output", (sigmoid.f, cross.value, cross.delta)),
+        ("activate", (softplus.f, softplus.df)),
+    ):
+        keys = [kernels.register(formula, dtype) for formula in formulas]
+        signature, function = kernels.MAKERS[name](from_dtype(np.dtype(dtype)), dtype, *keys)
+        text = cfunc(signature, error_model="numpy", fastmath=kernels.SUMS)(function).inspect_llvm()
+        number = "float" if dtype == np.float32 else "double"
+        assert re.search(rf"fmul [a-z ]*<\d+ x {number}>", text), name
 
 
 @pytest.mark.parametrize("dtype", TYPES)

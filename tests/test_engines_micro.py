@@ -10,10 +10,20 @@ import numpy as np
 import pytest
 
 pytest.importorskip("numba")
+from numba import njit
 from numba.extending import get_cython_function_address
 
-from glassnet.engines import kernels
-from glassnet.engines.products import back_product, forward_product, gradient_product
+from glassnet.engines import kernels, products
+
+
+def entered(function):
+    """The function with a way in for Python, which code for compiled code has not."""
+    return njit(lambda *arguments: function(*arguments))
+
+
+forward_product = entered(products.forward_product)
+back_product = entered(products.back_product)
+gradient_product = entered(products.gradient_product)
 
 TYPICAL = [
     (100, 50, 65),

@@ -1,13 +1,15 @@
 """The parts of a batch, in compiled code: gather, forward, loss, back, update.
 
 `plan` and `layer` (a row of the table of layers) are pointers to whole numbers, named in tables.py; `base` is the
-address of work memory. Every thread of a team calls the same functions and takes its share of the pieces.
+address of work memory. Every thread of a team calls the same functions and takes its share of the pieces. (A bare 0 as
+an argument would be a type of its own, and the function compiled once more for it: hence `int64(0)`.)
 """
 
 from __future__ import annotations
 
-from glassnet.engines.machine import barrier, bytes_of, call, pointer, to
-from glassnet.engines.products import inner
+from numba import int64
+
+from glassnet.engines.machine import barrier, bytes_of, call, inner, pointer, to
 from glassnet.engines.tables import (
     A_IN,
     ACTIVATE,
@@ -29,6 +31,8 @@ from glassnet.engines.tables import (
     L1,
     L2,
     LARGEST_BLOCK,
+    LAYER_COLUMNS,
+    LAYERS_AT,
     LD,
     LD_IN,
     MEAN,
@@ -82,9 +86,15 @@ from glassnet.engines.tables import (
 from glassnet.engines.zeros import edge, layer_back, layer_forward, layer_gradient, mark_zeros
 
 __all__ = [
-    "dense_back", "dense_forward", "finish_block", "full", "gather", "other_back", "other_forward", "output_loss",
-    "part_gradient", "update", "wait_for_all", "wait_for_pieces",
+    "copy", "dense_back", "dense_forward", "finish_block", "full", "gather", "layer_at", "other_back",
+    "other_forward", "output_loss", "part_gradient", "update", "wait_for_all", "wait_for_pieces",
 ]  # fmt: skip
+
+
+@inner
+def layer_at(plan, l):
+    """The row of the table of layers."""
+    return pointer(0, plan[LAYERS_AT] + 8 * l * LAYER_COLUMNS)
 
 
 @inner
@@ -120,6 +130,14 @@ def fill_column(like, a, m, ld, column, value):
     places = pointer(like, a)
     for i in range(m):
         places[i * ld + column] = value
+
+
+@inner
+def copy(like, n, source, target):
+    """target[:n] = source[:n]."""
+    x, y = pointer(like, source), pointer(like, target)
+    for i in range(n):
+        y[i] = x[i]
 
 
 @inner
@@ -190,7 +208,7 @@ def other_forward(like, plan, layer, above, option, base, m):
         call(None, layer[FORWARD], (a, out, z, scale, p, m, n, ld, to(like, option[1])))
     fill_column(like, out, m, ld, n, like)
     if above[WORDS] != 0:
-        mark_zeros(like, plan, above, base, 0, 0, m, 0, above[ROWS])
+        mark_zeros(like, plan, above, base, int64(0), int64(0), m, int64(0), above[ROWS])
 
 
 @inner
@@ -205,21 +223,20 @@ def output_loss(like, plan, layer, facts, base, low, high, m):
         work, smoothing = base + size * (plan[ROW_WORK] + 4 * low), to(like, facts[SMOOTHING])
         return call(like, plan[OUTPUT], (z, y, work, w, n, full(n), k, column, smoothing, share)) * facts[FACTOR]
     y += size * low * k
-    source = z
+    probabilities = base + size * (plan[SPARE] + low * ld)
     if plan[OUTPUT_KIND] == ROWWISE:
-        source = base + size * (plan[SPARE] + low * ld)
-        call(None, plan[SOFTMAX], (z, source, n, k, ld))
+        call(None, plan[SOFTMAX], (z, probabilities, n, k, ld))
+        copy(like, n * ld, probabilities, z)
     cost = 0.0
     if plan[WEIGHTED] == 0 and ld == k:
-        cost += call(like, plan[OUTPUT], (source, y, z, n * k, share))
+        cost += call(like, plan[OUTPUT], (z, y, n * k, share))
     else:
         weights = pointer(like, w)
         for i in range(n):
-            here = size * i * ld
-            part = call(like, plan[OUTPUT], (source + here, y + size * i * k, z + here, k, share * weights[i]))
+            part = call(like, plan[OUTPUT], (z + size * i * ld, y + size * i * k, k, share * weights[i]))
             cost += weights[i] * part
     if plan[OUTPUT_KIND] == ROWWISE:
-        call(None, layer[PULL], (source, z, n, k, ld))
+        call(None, layer[PULL], (probabilities, z, n, k, ld))
     return cost
 
 
@@ -286,7 +303,7 @@ def part_gradient(like, plan, layer, is_last, base, low, high, m):
     stride, column = strides(plan, layer, is_last, m)
     d = base + size * (layer[DELTA] + low * stride)
     g = base + size * (layer[GRADS] + (rows * layer[N_OUT] if low > 0 else 0))
-    layer_gradient(like, plan, layer, base, low, high, 0, rows, d, stride, column, like, to(like, 0), g)
+    layer_gradient(like, plan, layer, base, low, high, int64(0), rows, d, stride, column, like, to(like, 0), g)
 
 
 @inner
@@ -325,10 +342,10 @@ def update(like, plan, layer, is_last, facts, numbers, partials, measured, base,
             add_parts(like, (high - low) * n, alpha, first, first + size * rows * n, middle < m, beta, g)
         elif layer[WORDS] != 0 and middle < m:  # each part has bits of its own
             other = d + size * middle * stride
-            layer_gradient(like, plan, layer, base, 0, middle, low, high, d, stride, column, alpha, beta, g)
+            layer_gradient(like, plan, layer, base, int64(0), middle, low, high, d, stride, column, alpha, beta, g)
             layer_gradient(like, plan, layer, base, middle, m, low, high, other, stride, column, alpha, like, g)
         else:
-            layer_gradient(like, plan, layer, base, 0, m, low, high, d, stride, column, alpha, beta, g)
+            layer_gradient(like, plan, layer, base, int64(0), m, low, high, d, stride, column, alpha, beta, g)
         if not direct:
             n_weights = (min(high, layer[N_IN]) - low) * n
             finish_block(

@@ -36,7 +36,7 @@ RANGE = {32: (-87.3, 88.3), 64: (-708.3, 709.4)}
 FLAGS = {"contract"}
 """a * b + c may be one operation. Never "reassoc": it would join the two parts of ln 2 again."""
 
-compiled = njit(error_model="numpy", fastmath=FLAGS, forceinline=True)
+compiled = njit(error_model="numpy", fastmath=FLAGS, forceinline=True, no_cfunc_wrapper=True)
 
 
 def _polynomial(coefficients: list[float], dtype: Any) -> Any:

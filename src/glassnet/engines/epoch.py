@@ -21,11 +21,13 @@ import numpy as np
 from numba import cfunc, from_dtype, int64, void
 
 from glassnet.engines.batch import (
+    copy,
     dense_back,
     dense_forward,
     finish_block,
     full,
     gather,
+    layer_at,
     other_back,
     other_forward,
     output_loss,
@@ -34,8 +36,7 @@ from glassnet.engines.batch import (
     wait_for_all,
     wait_for_pieces,
 )  # fmt: skip
-from glassnet.engines.machine import bytes_of, call, pointer, to
-from glassnet.engines.products import inner
+from glassnet.engines.machine import bytes_of, call, inner, pointer, to
 from glassnet.engines.storage import lock, on_disk
 from glassnet.engines.tables import (
     ALL_EPOCHS,
@@ -68,9 +69,7 @@ from glassnet.engines.tables import (
     L2,
     LARGEST_BLOCK,
     LATEST,
-    LAYER_COLUMNS,
     LAYERS,
-    LAYERS_AT,
     LOSS,
     M_ROWS,
     MEMORY_AT,
@@ -138,25 +137,19 @@ def shuffle(order, m, next_uint32, state):
 
 
 @inner
-def layer_at(plan, l):
-    """The row of the table of layers."""
-    return pointer(0, plan[LAYERS_AT] + 8 * l * LAYER_COLUMNS)
-
-
-@inner
 def forward_and_loss(like, plan, facts, start, low, high, m, me):
     """Return the sum of the costs of rows low ... high - 1 of a batch of m; their delta stands where z_L was.
 
     The batch begins at `start` in the order of rows.
     """
     base, L = plan[MEMORY_AT], plan[LAYERS]
-    last = layer_at(plan, L - 1)
+    bottom, last = layer_at(plan, int64(0)), layer_at(plan, L - 1)
     n = high - low
     share, shares = (me, plan[TEAM]) if plan[PARTS] == 1 else (0, 1)
     first, end = low + edge(n, share, shares), low + edge(n, share + 1, shares)
-    gather(like, plan, base, layer_at(plan, 0)[N_IN], last[N_OUT], start, first, end, m)
-    if layer_at(plan, 0)[WORDS] != 0:
-        mark_zeros(like, plan, layer_at(plan, 0), base, low, first, end, 0, layer_at(plan, 0)[ROWS])
+    gather(like, plan, base, bottom[N_IN], last[N_OUT], start, first, end, m)
+    if bottom[WORDS] != 0:
+        mark_zeros(like, plan, bottom, base, low, first, end, int64(0), bottom[ROWS])
     wait_for_pieces(plan)
     for l in range(L):
         layer, above = layer_at(plan, l), layer_at(plan, min(l + 1, L - 1))
@@ -188,7 +181,7 @@ def back(like, plan, facts, numbers, partials, measured, low, high, m, me):
             g = plan[SCRATCH_AT] + size * (start if plan[CLIP] != 0 else 0)
             other_back(like, plan, layer, below, l > 0, base, m, g)
             if n > 0:
-                finish_block(like, plan, facts, numbers, partials, measured, start, 0, n, g, layer[FIRST_BLOCK])
+                finish_block(like, plan, facts, numbers, partials, measured, start, int64(0), n, g, layer[FIRST_BLOCK])
         wait_for_pieces(plan)
 
 
@@ -242,13 +235,6 @@ def clipped_step(like, plan, facts, numbers, partials, me):
 
 
 # ---- an epoch -----------------------------------------------------------------------------------------------------
-
-
-@inner
-def copy(like, n, source, target):
-    x, y = pointer(like, source), pointer(like, target)
-    for i in range(n):
-        y[i] = x[i]
 
 
 @inner

@@ -66,7 +66,7 @@ def _scalar(function: Any, dtype: type, done: dict[object, Any]) -> Any:
         names["__name__"] = __name__  # where compiled code that comes back from the disk looks for its surroundings
         cells = tuple(CellType(_surrounding(cell.cell_contents, dtype, done)) for cell in function.__closure__ or ())
         moved = FunctionType(_with_numbers(code, dtype), names, function.__name__, defaults, cells)
-        done[function] = njit(moved, error_model="numpy", fastmath=FLAGS, forceinline=True)
+        done[function] = njit(moved, error_model="numpy", fastmath=FLAGS, forceinline=True, no_cfunc_wrapper=True)
     return done[function]
 
 
@@ -185,7 +185,7 @@ def apply(key: str, *arguments: Any) -> Any:
     raise NotImplementedError("formulas are applied in compiled code")
 
 
-@overload(apply, prefer_literal=True)
+@overload(apply, prefer_literal=True, jit_options={"forceinline": True})  # a call in a loop: it is not vectorised
 def _apply(key: Any, *arguments: Any) -> Any:
     if not isinstance(key, types.StringLiteral):
         return None

@@ -101,38 +101,41 @@ def multiply(number: Any, dtype: type) -> Any:
 
 @kernel
 def matched_output(number: Any, dtype: type, f: str, value: str, delta: str) -> Any:
-    """(z, y, dz, n, share) -> sum of the costs: dz <- share dL/dz, for a loss that knows its output activation."""
+    """(z, y, n, share) -> sum of the costs: z <- share dL/dz, for a loss that knows its output activation.
+
+    (With a third pointer for dL/dz, which was always that of z, no vector was taken: they could overlap.)
+    """
     p = types.CPointer(number)
     zero = dtype(0)
 
-    def run(z, y, dz, n, share):
+    def run(z, y, n, share):
         total = zero
         for i in range(n):
             zi, yi = z[i], y[i]
             ai = apply(f, zi)
             total += apply(value, zi, ai, yi)
-            dz[i] = share * apply(delta, zi, ai, yi)
+            z[i] = share * apply(delta, zi, ai, yi)
         return total
 
-    return number(p, p, p, int64, number), run
+    return number(p, p, int64, number), run
 
 
 @kernel
 def output(number: Any, dtype: type, f: str, df: str, value: str, slope: str) -> Any:
-    """(z, y, dz, n, share) -> sum of the costs: dz <- share dL/da f'(z), for any other loss."""
+    """(z, y, n, share) -> sum of the costs: z <- share dL/da f'(z), for any other loss."""
     p = types.CPointer(number)
     zero = dtype(0)
 
-    def run(z, y, dz, n, share):
+    def run(z, y, n, share):
         total = zero
         for i in range(n):
             zi, yi = z[i], y[i]
             ai = apply(f, zi)
             total += apply(value, ai, yi)
-            dz[i] = share * apply(slope, ai, yi) * apply(df, zi, ai)
+            z[i] = share * apply(slope, ai, yi) * apply(df, zi, ai)
         return total
 
-    return number(p, p, p, int64, number), run
+    return number(p, p, int64, number), run
 
 
 @kernel

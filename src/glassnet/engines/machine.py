@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
 
@@ -21,6 +21,7 @@ __all__ = [
     "exponent",
     "fetch_add",
     "gemm",
+    "inner",
     "mantissa",
     "numbers_at",
     "pointer",
@@ -28,6 +29,11 @@ __all__ = [
     "select",
     "to",
 ]  # fmt: skip
+
+inner = njit(
+    error_model="numpy", fastmath={"contract"}, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True
+)  # fmt: skip
+"""Compiled code that compiled code calls, and nobody else: a way in for Python or C would be compiled for nothing."""
 
 INT = {32: ir.IntType(32), 64: ir.IntType(64)}
 FRACTION_BITS = {32: 23, 64: 52}

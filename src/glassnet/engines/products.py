@@ -7,16 +7,12 @@ weights beyond which BLAS is as fast, for it copies what it needs into an order 
 
 from __future__ import annotations
 
-from numba import njit
-
-from glassnet.engines.machine import bytes_of, call, gemm, pointer, to
+from glassnet.engines.machine import bytes_of, call, gemm, inner, pointer, to
 from glassnet.engines.micro import VECTORS, lanes
 from glassnet.engines.tiles import BACK_WAY, FORWARD_WAY, GRADIENT_WAY
 
-__all__ = ["back_product", "forward_product", "gradient_product", "inner"]
+__all__ = ["back_product", "forward_product", "gradient_product"]
 
-inner = njit(error_model="numpy", fastmath={"contract"}, nogil=True)
-"""Compiled code that is called by compiled code."""
 NARROW = 16
 """Columns; below it a plain loop goes along the sum, so that nothing is written twice."""
 TILES = VECTORS != 0

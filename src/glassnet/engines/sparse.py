@@ -14,18 +14,17 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import int64, njit, types, void
+from numba import int64, types, void
 from numba.extending import intrinsic
 
 from glassnet.engines.kernels import kernel
-from glassnet.engines.machine import bytes_of, pointer, to
+from glassnet.engines.machine import bytes_of, inner, pointer, to
 from glassnet.engines.micro import INT32, INT64, Writer, apart, lanes, scratch
 from glassnet.engines.tables import WORD
 from glassnet.engines.tiles import turn
 
 __all__ = ["ones"]
 
-inner = njit(error_model="numpy", fastmath={"contract"}, nogil=True)
 MOST = 8
 """Vectors of a row of C that stay in registers."""
 NEAR = 1 << 15

@@ -23,8 +23,8 @@ from glassnet.activations import Activation, get
 from glassnet.arrays import Array
 from glassnet.engines import kernels, stack_kernels, tiles
 from glassnet.engines.blas import gemm_address, large
-from glassnet.engines.machine import bytes_of, call, fetch_add, pointer, to
-from glassnet.engines.products import back_product, forward_product, gradient_product, inner
+from glassnet.engines.machine import bytes_of, call, fetch_add, inner, pointer, to
+from glassnet.engines.products import back_product, forward_product, gradient_product
 from glassnet.engines.storage import lock, on_disk
 from glassnet.engines.threads import allowed
 

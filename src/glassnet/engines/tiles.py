@@ -11,16 +11,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import int64, njit, void
+from numba import int64, void
 
 from glassnet.engines.kernels import kernel
-from glassnet.engines.machine import bytes_of, pointer, to
+from glassnet.engines.machine import bytes_of, inner, pointer, to
 from glassnet.engines.micro import VECTORS, apart, dots, flip, lanes, scratch, tile
 
 __all__ = ["BACK_WAY", "FORWARD_WAY", "GRADIENT_WAY", "MANY"]
 
 FORWARD_WAY, BACK_WAY, GRADIENT_WAY = range(3)
-inner = njit(error_model="numpy", fastmath={"contract"}, nogil=True)
 MANY = VECTORS == 64
 """Whether there are 32 vector registers; else a tile has at most 12 sums."""
 PANEL = 4096

@@ -7,8 +7,8 @@ the way back through a layer looks at the bits of the layer above it.
 
 from __future__ import annotations
 
-from glassnet.engines.machine import bytes_of, call, to
-from glassnet.engines.products import back_product, forward_product, gradient_product, inner
+from glassnet.engines.machine import bytes_of, call, inner, to
+from glassnet.engines.products import back_product, forward_product, gradient_product
 from glassnet.engines.sparse import ones
 from glassnet.engines.tables import (
     A_IN,
