@@ -72,9 +72,11 @@ def compile_all(dtype: str, *, equations: bool = False) -> None:
     black = np.zeros((4, 20), dtype)  # its products, and those of relu's zeros, leave zeros out
     wide = Objective(Network(20, [Dense(20, "relu"), Dense(20, "relu"), Dense(2)]), "squared_error")
     train(wide, wide.net.init(0, dtype), black, _targets(dtype), optimizer=SGD(), batch_size=4, engine="numba")
+    plain = _objective("identity", *PLAIN)
+    X = np.zeros((4, 2), dtype)
+    train(plain, plain.net.init(0, dtype), X, _targets(dtype), optimizer=SGD(), batch_size=1, engine="numba")
     if dtype == "float64":  # what full-batch solvers evaluate
-        objective = _objective("identity", *PLAIN)
-        minimize(objective, objective.net.init(0), X, _targets(dtype), max_iter=1, engine="numba")
+        minimize(plain, plain.net.init(0), X, _targets(dtype), max_iter=1, engine="numba")
     if equations:
         pde.solve("heat", dim=2, steps=2, iterations=1, batch_size=4, engine="numba", dtype=dtype)
 

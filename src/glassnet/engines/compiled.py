@@ -4,6 +4,7 @@
     kernels.py    passes over contiguous arrays that apply formulas
     program.py    a network as tables
     tiles.py      products from registers; sparse.py those that leave out zeros, zeros.py where they pay
+    one_row.py    a batch of one row, with products of its own in row_kernels.py
     epoch.py      the loop that reads the tables and calls products, BLAS for the largest, and kernels for the rest
 
 The loop is compiled once for each dtype and serves every network; a kernel once for each formula and dtype. Single
@@ -20,7 +21,7 @@ from numba.core.errors import NumbaError
 
 from glassnet.activations import get, softmax
 from glassnet.arrays import Array
-from glassnet.engines import kernels, layer_kernels, program, sparse, tiles
+from glassnet.engines import kernels, layer_kernels, program, row_kernels, sparse, tiles
 from glassnet.engines import tables as t
 from glassnet.engines.addresses import address_of, sched_yield, strided
 from glassnet.engines.blas import gemm_address, large
@@ -52,7 +53,7 @@ NORMS = {
     BatchNorm: ("batch_norm", "batch_norm_back"),
     LayerNorm: ("layer_norm", "layer_norm_back"),
 }
-assert all((layer_kernels, sparse, tiles))  # their kernels have entered the table
+assert all((layer_kernels, row_kernels, sparse, tiles))  # their kernels have entered the table
 
 
 class CompiledEngine:
@@ -158,7 +159,7 @@ class FusedLoop:
         plan[[t.BLOCKS, t.LARGEST_BLOCK, t.TINY]] = written.blocks, written.largest_block, TINY
         plan[[t.PARTS, t.SPARE, t.TARGETS]] = written.parts, written.spare, written.targets
         plan[[t.WEIGHTS, t.ROW_WORK]] = written.weights, written.row_work
-        plan[t.AVERAGED] = job.average is not None
+        plan[[t.AVERAGED, t.ONE_ROW]] = job.average is not None, written.row_by_row
         plain = getattr(self.rule, "is_plain", False) and not (job.l1 or job.l2 or clipped)
         plan[[t.CLIP, t.DIRECT]] = clipped, plain
         self._plan_data()
@@ -175,6 +176,8 @@ class FusedLoop:
         plan[[t.WEIGHTED, t.SHUFFLE]] = job.weights is not None, job.shuffle
         self.X, plan[[t.X_AT, t.X_ROW, t.X_COLUMN]] = strided(job.X)
         self.Y, plan[[t.Y_AT, t.Y_ROW, t.Y_COLUMN]] = strided(job.Y)
+        plan[t.X_IN_PLACE] = self.X.dtype == self.dtype and plan[t.X_COLUMN] == 1
+        plan[t.Y_IN_PLACE] = self.Y.dtype == self.dtype and plan[t.Y_COLUMN] == 1
         self.weights = np.ones(1, self.dtype) if job.weights is None else job.weights.astype(self.dtype)
 
     def _plan_addresses(self) -> None:
@@ -205,6 +208,9 @@ class FusedLoop:
         if self.bits.size:
             plan[[t.MARKS, t.PICKS]] = kernels.address("marks", T), kernels.address("picks", T)
             plan[[t.BACK_PICKS, t.SPREADS]] = kernels.address("back_picks", T), kernels.address("spreads", T)
+        if plan[t.ONE_ROW]:
+            for place, name in ((t.ROW_FORWARD, "row_forward"), (t.ROW_BACK, "row_back"), (t.ROW_ADD, "row_add")):
+                plan[place] = kernels.address(name, T)
         plan[t.MULTIPLY] = kernels.address("multiply", T)
         plan[t.GATHER_X] = kernels.address("gather", T, self.X.dtype.type.__name__)
         plan[t.GATHER_Y] = kernels.address("gather", T, self.Y.dtype.type.__name__)

@@ -37,6 +37,7 @@ from glassnet.engines.batch import (
     wait_for_pieces,
 )  # fmt: skip
 from glassnet.engines.machine import bytes_of, call, inner, pointer, to
+from glassnet.engines.one_row import one_row
 from glassnet.engines.storage import lock, on_disk
 from glassnet.engines.tables import (
     ALL_EPOCHS,
@@ -78,6 +79,7 @@ from glassnet.engines.tables import (
     NEXT_UINT32,
     NUMBERS_AT,
     NUMBERS_STRIDE,
+    ONE_ROW,
     OPTIONS_AT,
     ORDER_AT,
     ORDER_ROWS,
@@ -331,14 +333,18 @@ def run(like, plan_at, me):
                 shuffle(pointer(0, plan[ORDER_AT]), plan[ROWS_OF_DATA], plan[NEXT_UINT32], plan[ORDER_STATE])
             wait_for_all(plan)
         numbers = plan[NUMBERS_AT] + size * (place[UPDATES] - plan[BEFORE]) * plan[NUMBERS_STRIDE]
-        cost = there_and_back(like, plan, facts, numbers, partials, measured, place[FROM] + start, m, me)
+        if plan[ONE_ROW] != 0:
+            cost = one_row(like, plan, facts, numbers, partials, measured, place[FROM] + start)
+        else:
+            cost = there_and_back(like, plan, facts, numbers, partials, measured, place[FROM] + start, m, me)
         if not np.isfinite(cost):
             if me == 0:
                 place[END] = BAD_LOSS
                 facts[LOSS] = cost
             return
-        update_all(like, plan, facts, numbers, partials, measured, m, me)
-        wait_for_all(plan)
+        if plan[ONE_ROW] == 0:
+            update_all(like, plan, facts, numbers, partials, measured, m, me)
+            wait_for_all(plan)
         if plan[CLIP] != 0:
             clipped_step(like, plan, facts, numbers, partials, me)
             wait_for_all(plan)

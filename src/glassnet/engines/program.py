@@ -39,6 +39,10 @@ UPDATE_PIECE = 1 << 18
 quarter of it, every block packs delta anew for BLAS: 1024-1024 weights took 5.2 ms instead of 3.8.)"""
 
 
+WIDEST = 8
+"""Vectors of a layer's outputs, at most, that a batch of one row keeps in registers."""
+
+
 @dataclass(frozen=True)
 class Program:
     """The tables, and how much memory they speak of."""
@@ -59,6 +63,8 @@ class Program:
     """The most pieces that anything is cut into."""
     bits: int
     """Words of bits."""
+    row_by_row: bool
+    """Whether a batch is one row, and takes its own way (one_row.py)."""
 
 
 @dataclass
@@ -85,7 +91,7 @@ def write(net: Network, m: int, *, lanes: int = 0, zeros: bool = False) -> Progr
     """
     table = np.zeros((len(net.layers), t.LAYER_COLUMNS), np.int64)
     options = np.array([_options(layer) for layer in net.layers])
-    memory = _Memory()
+    memory, single = _Memory(), m == 1
     m = -(-m // VECTOR) * VECTOR
     parts = _parts(net, m)
     a_in, theta, stats, blocks, largest = memory.take(m * (net.n_inputs + 1)), 0, 0, 0, 1
@@ -124,7 +130,10 @@ def write(net: Network, m: int, *, lanes: int = 0, zeros: bool = False) -> Progr
     spare = memory.take(m * (net.n_outputs + 1))
     targets, weights, row_work = memory.take(m * net.n_outputs), memory.take(m), memory.take(4 * m)
     pieces = max(parts, int(table[:, [t.PIECES, t.BACK_PIECES]].max()))
-    return Program(table, options, memory.size, spare, targets, weights, row_work, blocks, largest, parts, pieces, bits)
+    single = single and pieces == 1 and _goes_row_by_row(net, table, lanes)
+    return Program(
+        table, options, memory.size, spare, targets, weights, row_work, blocks, largest, parts, pieces, bits, single
+    )  # fmt: skip
 
 
 def _place_deltas(table: Array, memory: _Memory, m: int) -> None:
@@ -148,6 +157,14 @@ def _place_bits(net: Network, table: Array, m: int, parts: int, lanes: int, zero
             row[t.SECOND_PART] = -(-(m // parts + VECTOR) // t.WORD) * t.WORD * row[t.WORDS]
             row[t.COLUMN_BITS] = words.take(parts * row[t.SECOND_PART])
     return words.size
+
+
+def _goes_row_by_row(net: Network, table: Array, lanes: int) -> bool:
+    """Whether all layers are dense and narrow, and there are not so many zeros that products leave them out."""
+    layers = [layer for layer in net.layers if isinstance(layer, Dense)]
+    plain = len(layers) == len(net.layers) and all(layer.function.elementwise for layer in layers[:-1])
+    narrow = max(net.sizes[1:]) <= WIDEST * lanes and bool(np.all(table[:, t.BLOCK] >= table[:, t.ROWS]))
+    return plain and narrow and not table[0, t.LEAVES_OUT]
 
 
 def _makes_zeros(layer: Layer, zeros: bool) -> bool:

@@ -98,6 +98,12 @@ DENSE, DROPOUT, BATCH_NORM, LAYER_NORM = range(4)
     PICKS,
     BACK_PICKS,
     SPREADS,
+    ONE_ROW,  # whether a batch is one row, and takes the way of one_row.py
+    X_IN_PLACE,  # whether its row of X has the dtype of theta, number by number
+    Y_IN_PLACE,
+    ROW_FORWARD,
+    ROW_BACK,
+    ROW_ADD,
     TINY,  # products of at most so many multiplications are plain loops
     GATHER_X,
     GATHER_Y,
@@ -119,7 +125,7 @@ DENSE, DROPOUT, BATCH_NORM, LAYER_NORM = range(4)
     CLIP,
     AVERAGED,
     PLAN_LENGTH,
-) = range(72)
+) = range(78)
 
 ELEMENTWISE, TRANSPOSED, ROWWISE = range(3)
 """Kinds of outputs: any element-wise activation; softmax with its cross-entropy; softmax with another loss."""
