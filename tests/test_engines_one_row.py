@@ -137,16 +137,16 @@ def test_rows_are_read_where_they_lie_or_copied_with_one_result() -> None:
 
 
 def test_other_networks_and_batches_do_not_go_this_way() -> None:
-    def alone(layers: list[Any], m: int = 1, d: int = 30, *, zeros: bool = False) -> bool:
-        return program.write(case(layers, d=d).objective.net, m, lanes=16, zeros=zeros).row_by_row
+    def alone(layers: list[Any], m: int = 1, d: int = 30, marked: int = 100) -> bool:
+        return program.write(case(layers, d=d).objective.net, m, lanes=16, marked=marked).row_by_row
 
     assert alone([Dense(128, "relu"), Dense(2)])
     assert not alone([Dense(128, "relu"), Dense(2)], m=2)
     assert not alone([Dense(129, "relu"), Dense(2)]), "wider than the registers hold"
     assert not alone([Dense(20, "softmax"), Dense(2)])
     assert not alone([Dense(20), Dropout(0.5), Dense(2)])
-    assert not alone([Dense(20), Dense(2)], zeros=True), "left out by products for zeros"
-    assert alone([Dense(16), Dense(2)], zeros=True)
+    assert not alone([Dense(20), Dense(2)], marked=60), "left out by products for zeros"
+    assert alone([Dense(16), Dense(2)], marked=0)
     assert not alone([Dense(128), Dense(2)], d=10_000), "several blocks"
     assert not program.write(Network(2, [Dense(2)]), 1).row_by_row, "a processor without such vectors"
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from engine_runs import Case, agree, case, compiled
 from glassnet import SGD, Adam, ClipNorm, Dense, Dropout
 from glassnet.arrays import Array
-from glassnet.engines import kernels, program, zeros
+from glassnet.engines import kernels, program
 from glassnet.engines import tables as t
 from glassnet.engines.micro import VECTORS
 
@@ -128,7 +128,7 @@ def blackened(one: Case, density: float) -> Case:
     return Case(one.objective, one.theta, one.X * keep, one.Y, one.options)
 
 
-WIDE = [Dense(40, "relu"), Dense(35, "relu"), Dense(3, "softmax")]
+WIDE = [Dense(70, "relu"), Dense(67, "relu"), Dense(66, "tanh"), Dense(3, "softmax")]
 NETS = {
     "relu": WIDE,
     "one layer": [Dense(20)],
@@ -165,15 +165,20 @@ def test_bits_do_not_depend_on_the_threads(layers: list) -> None:
 
 
 def test_dense_data_and_narrow_layers_keep_no_bits() -> None:
-    def words(layers: list, *, zeros: bool, d: int = 70) -> list[int]:
+    def words(layers: list, marked: int = 100, m: int = 64, *, d: int = 70, **of: bool) -> list[int]:
         net = case(layers, d=d).objective.net
-        return [int(row[t.WORDS]) for row in program.write(net, 64, lanes=16, zeros=zeros).layers]
+        return [int(row[t.WORDS]) for row in program.write(net, m, lanes=16, marked=marked, **of).layers]
 
-    assert words([Dense(40, "tanh"), Dense(30)], zeros=False) == [0, 0]
-    assert words([Dense(40, "tanh"), Dense(30)], zeros=True) == [2, 0]
-    assert words([Dense(40, "relu"), Dense(30)], zeros=False) == [0, 1]
-    assert words([Dense(16, "tanh"), Dense(30)], zeros=True) == [0, 0], "as wide as a vector"
-    assert words([Dense(40, "tanh"), Dropout(0.5), Dense(30)], zeros=False) == [0, 0, 1]
+    assert words([Dense(80, "tanh"), Dense(70)]) == [0, 0]
+    assert words([Dense(80, "tanh"), Dense(70)], 60) == [2, 0]
+    assert words([Dense(80, "tanh"), Dense(70)], 61) == [0, 0]
+    assert words([Dense(40, "relu"), Dense(70)]) == [0, 1]
+    assert words([Dense(80, "tanh"), Dropout(0.5), Dense(70)]) == [0, 0, 2]
+    assert words([Dense(16, "tanh"), Dense(70)], 0) == [0, 0], "as wide as a vector"
+    assert [words([Dense(17)], marked) for marked in (15, 16)] == [[2], [0]], "two vectors"
+    assert [words([Dense(64)], marked) for marked in (40, 41)] == [[2], [0]], "four"
+    assert words([Dense(17)], 60, half_speed=True) == words([Dense(17)], 60, m=3) == [2], "no fast tiles"
+    assert words([Dense(70), Dense(70, "relu"), Dense(10)]) == [0, 0, 2], "for the way back through the layer below"
     assert program.write(case([Dense(40)]).objective.net, 64).bits == 0, "a processor without such vectors"
 
 
@@ -194,7 +199,3 @@ def test_a_lost_bit_is_seen(lost: str) -> None:
     else:
         picks(k, n, m, at(marked.columns), 8, far, at(A), 1, marked.ld, at(B), n, 1.0, 0.0, at(C), n)
     assert not near(C, (A if lost == "row" else A.T) @ B, np.float64)
-
-
-def test_what_is_written_of_it_is_true() -> None:
-    assert 0 < zeros.DENSEST <= 1 - program.MANY_ZEROS

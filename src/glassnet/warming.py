@@ -70,7 +70,7 @@ def compile_all(dtype: str, *, equations: bool = False) -> None:
         X = np.linspace(-1, 1, 4 * objective.net.n_inputs, dtype=dtype).reshape(4, -1)
         train(objective, theta, X, _targets(dtype), optimizer=rule, epochs=1, batch_size=4, engine="numba")
     black = np.zeros((4, 20), dtype)  # its products, and those of relu's zeros, leave zeros out
-    wide = Objective(Network(20, [Dense(20, "relu"), Dense(20, "relu"), Dense(2)]), "squared_error")
+    wide = Objective(Network(20, [Dense(80, "relu"), Dense(80, "relu"), Dense(80), Dense(2)]), "squared_error")
     train(wide, wide.net.init(0, dtype), black, _targets(dtype), optimizer=SGD(), batch_size=4, engine="numba")
     plain = _objective("identity", *PLAIN)
     X = np.zeros((4, 2), dtype)

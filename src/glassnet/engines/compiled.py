@@ -28,7 +28,7 @@ from glassnet.engines.blas import gemm_address, large
 from glassnet.engines.contract import Fused, Job, Standing
 from glassnet.engines.epoch import loop
 from glassnet.engines.formulas import Unlike, first_line
-from glassnet.engines.micro import VECTORS
+from glassnet.engines.micro import HALF_SPEED, VECTORS
 from glassnet.engines.notices import say_once
 from glassnet.engines.pace import SECONDS_A_CALL, Pace
 from glassnet.engines.reference import ReferenceEngine
@@ -86,10 +86,10 @@ class CompiledEngine:
             return None
 
 
-def _has_zeros(X: Array) -> bool:
-    """Whether many of the numbers are 0, by a look at some of the rows."""
+def _marked(X: Array) -> int:
+    """Of 100 numbers, how many are other than 0, by a look at some of the rows."""
     some = X[:: -(-len(X) // SOME_ROWS)]
-    return bool(np.count_nonzero(some) <= (1 - program.MANY_ZEROS) * some.size)
+    return round(100 * np.count_nonzero(some) / some.size)
 
 
 def _check_numbers(rule: Any) -> None:
@@ -110,7 +110,9 @@ class FusedLoop:
         self.rule = job.rule if clip is None else job.rule.rule
         self.batch = min(job.batch_size, job.rows)
         lanes = VECTORS // self.dtype.itemsize
-        written = program.write(job.net, self.batch, lanes=lanes, zeros=lanes > 0 and _has_zeros(job.X))
+        written = program.write(
+            job.net, self.batch, lanes=lanes, marked=_marked(job.X) if lanes else 100, half_speed=HALF_SPEED
+        )
         self.layers, self.options = written.layers, written.options
         self.team = min(written.pieces, job.n_threads or allowed())
         self._allocate(written, theta, state, slots, clip is not None)

@@ -20,7 +20,7 @@ from numba import types
 from numba.core import cgutils, config
 from numba.extending import intrinsic
 
-__all__ = ["SLOW_MASKS", "VECTORS", "Writer", "apart", "dots", "flip", "lanes", "scratch", "tile"]
+__all__ = ["HALF_SPEED", "SLOW_MASKS", "VECTORS", "Writer", "apart", "dots", "flip", "lanes", "scratch", "tile"]
 
 BYTE, INT32, INT64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
@@ -35,6 +35,8 @@ def _vector_bytes() -> int:
 VECTORS = _vector_bytes()
 SLOW_MASKS = VECTORS == 32
 """Whether writing under a mask costs much more than writing a whole vector: 12 cycles to 1 on AMD's with AVX2."""
+HALF_SPEED = VECTORS == 64 and (config.CPU_NAME or binding.get_host_cpu_name()) == "znver4"
+"""Whether one such vector is multiplied a cycle, not two: AMD's Zen 4 takes them by halves."""
 CHAINS = 8
 """Sums that must run side by side, for an addition to be begun every half cycle: it takes four."""
 

@@ -21,11 +21,18 @@ from glassnet.engines import tables as t
 from glassnet.layers import BatchNorm, Dense, Dropout, Layer, LayerNorm
 from glassnet.network import Network
 
-__all__ = ["KINDS", "MANY_ZEROS", "Program", "write"]
+__all__ = ["KINDS", "Program", "write"]
 
 IDENTITY, RELU, SOFTMAX = get("identity"), get("relu"), get("softmax")
-MANY_ZEROS = 0.4
-"""The part of the numbers from which on it pays to look which are zeros."""
+DENSEST = 60
+"""Of 100 numbers, so many may be other than zero where it pays to leave the others out (benchmarks/README.md)."""
+NARROW_DENSEST = {2: 15, 4: 40}
+"""The same for outputs of at most so many vectors, where two of them are multiplied in one cycle: a set bit takes four
+cycles or more, in which a tile of a dense product takes many numbers."""
+FEW_ROWS = 4
+"""Rows of a batch; below it a dense product does not have such tiles."""
+HALF_OF_RELU = 50
+"""Of 100 outputs of relu, so many are expected to be other than zero."""
 ALIGNMENT = 16
 """Places; arrays begin at multiples of it, and may be written to up to the next one."""
 VECTOR = 8
@@ -84,14 +91,15 @@ KINDS: dict[type, int] = {
 }  # fmt: skip
 
 
-def write(net: Network, m: int, *, lanes: int = 0, zeros: bool = False) -> Program:
+def write(net: Network, m: int, *, lanes: int = 0, marked: int = 100, half_speed: bool = False) -> Program:
     """Return the tables of a network for batches of at most m rows; the kernels' addresses are still 0.
 
-    `zeros`: the data have many. Products of matrices wider than a vector, of `lanes` numbers, may leave them out.
+    Of 100 numbers of the data, `marked` are other than zero. Products of matrices wider than a vector, of `lanes`
+    numbers, may leave the others out; `half_speed`: the processor multiplies one vector a cycle, not two.
     """
     table = np.zeros((len(net.layers), t.LAYER_COLUMNS), np.int64)
     options = np.array([_options(layer) for layer in net.layers])
-    memory, single = _Memory(), m == 1
+    memory, single, slow = _Memory(), m == 1, half_speed or m < FEW_ROWS
     m = -(-m // VECTOR) * VECTOR
     parts = _parts(net, m)
     a_in, theta, stats, blocks, largest = memory.take(m * (net.n_inputs + 1)), 0, 0, 0, 1
@@ -126,7 +134,7 @@ def write(net: Network, m: int, *, lanes: int = 0, zeros: bool = False) -> Progr
         largest = max(largest, int(row[t.BLOCK]) * n_out, 2 * n_in)
         theta, stats, a_in = theta + size, stats + _stats(layer, n_in), int(row[t.A])
     _place_deltas(table, memory, m)
-    bits = _place_bits(net, table, m, parts, lanes, zeros)
+    bits = _place_bits(net, table, m, parts, lanes, marked, slow)
     spare = memory.take(m * (net.n_outputs + 1))
     targets, weights, row_work = memory.take(m * net.n_outputs), memory.take(m), memory.take(4 * m)
     pieces = max(parts, int(table[:, [t.PIECES, t.BACK_PIECES]].max()))
@@ -143,15 +151,17 @@ def _place_deltas(table: Array, memory: _Memory, m: int) -> None:
         row[t.DELTA] = memory.take(m * int(row[t.LD])) if above[t.KIND] == t.DENSE else above[t.DELTA]
 
 
-def _place_bits(net: Network, table: Array, m: int, parts: int, lanes: int, zeros: bool) -> int:
+def _place_bits(net: Network, table: Array, m: int, parts: int, lanes: int, marked: int, slow: bool) -> int:
     """Places for bits that say which inputs of a layer are not zero, where many may be; return how many words."""
     words = _Memory()
     for l, (layer, row) in enumerate(zip(net.layers, table, strict=True)):
-        zeros = zeros if l == 0 else _makes_zeros(net.layers[l - 1], zeros)
+        marked = marked if l == 0 else _marked_by(net.layers[l - 1], marked)
         turned = l == len(table) - 1 and layer.function == SOFTMAX  # its products lie the other way round
-        row[t.LEAVES_OUT] = zeros and 0 < lanes < row[t.N_OUT] and not turned
-        back = l > 1 and isinstance(net.layers[l - 1], Dense) and 0 < lanes < min(row[t.N_IN], table[l - 1, t.N_IN])
-        if isinstance(layer, Dense) and zeros and (row[t.LEAVES_OUT] or back):
+        row[[t.MOST, t.BACK_MOST]] = _densest(int(row[t.N_OUT]), lanes, slow), _densest(int(row[t.N_IN]), lanes, slow)
+        row[t.LEAVES_OUT] = marked <= row[t.MOST] and not turned
+        below = table[l - 1]
+        back = l > 1 and below[t.KIND] == t.DENSE and lanes < row[t.N_IN] and marked <= below[t.BACK_MOST]
+        if isinstance(layer, Dense) and (row[t.LEAVES_OUT] or back):
             row[t.WORDS] = -(-row[t.ROWS] // t.WORD)
             row[t.BITS] = words.take(m * row[t.WORDS])
             row[t.SECOND_PART] = -(-(m // parts + VECTOR) // t.WORD) * t.WORD * row[t.WORDS]
@@ -167,11 +177,18 @@ def _goes_row_by_row(net: Network, table: Array, lanes: int) -> bool:
     return plain and narrow and not table[0, t.LEAVES_OUT]
 
 
-def _makes_zeros(layer: Layer, zeros: bool) -> bool:
-    """Whether many outputs of the layer may be 0, whose inputs are (`zeros`) or are not."""
+def _densest(n: int, lanes: int, slow: bool) -> int:
+    """Of 100 numbers, how many may be other than zero where a product of n columns had better leave the others out."""
+    if not 0 < lanes < n:
+        return -1
+    return DENSEST if slow else next((most for V, most in NARROW_DENSEST.items() if n <= V * lanes), DENSEST)
+
+
+def _marked_by(layer: Layer, marked: int) -> int:
+    """Of 100 outputs of the layer, how many are expected to be other than 0; of its inputs, `marked` are."""
     if isinstance(layer, Dropout):
-        return zeros or layer.rate >= MANY_ZEROS
-    return isinstance(layer, Dense) and layer.function == RELU
+        return round(marked * (1 - layer.rate))
+    return HALF_OF_RELU if isinstance(layer, Dense) and layer.function == RELU else 100
 
 
 def _size(layer: Layer, n_in: int) -> int:

@@ -34,11 +34,13 @@ from __future__ import annotations
     FIRST_BLOCK,  # number of the layer's first block among all
     WORDS,  # words of bits a row of A_IN: which of its numbers are not zero; 0: that is not asked
     LEAVES_OUT,  # whether its own products look at them; that of the layer below, on its way back, does
+    MOST,  # of 100 numbers, so many may be other than zero where it pays to leave the others out: forward, gradient
+    BACK_MOST,  # and back, by the bits of the layer above
     BITS,  # place of them
     COLUMN_BITS,  # place of those of its columns
     SECOND_PART,  # from there to those of the second part of the batch
     LAYER_COLUMNS,
-) = range(31)
+) = range(33)
 
 WORD = 64
 """Bits of a word."""

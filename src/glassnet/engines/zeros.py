@@ -12,6 +12,7 @@ from glassnet.engines.products import back_product, forward_product, gradient_pr
 from glassnet.engines.sparse import ones
 from glassnet.engines.tables import (
     A_IN,
+    BACK_MOST,
     BACK_PICKS,
     BITS,
     BITS_AT,
@@ -21,6 +22,7 @@ from glassnet.engines.tables import (
     LD_IN,
     LEAVES_OUT,
     MARKS,
+    MOST,
     N_OUT,
     PICKS,
     ROWS,
@@ -34,8 +36,6 @@ from glassnet.engines.tables import (
 
 __all__ = ["edge", "layer_back", "layer_forward", "layer_gradient", "mark_zeros"]
 
-DENSEST = 0.6
-"""Numbers that are not zero, of all; with more, leaving out the others gains nothing (benchmarks/README.md)."""
 A_FEW = 16
 """Rows of a batch; up to it, a gradient that is added to is formed row by row."""
 
@@ -71,10 +71,10 @@ def mark_zeros(like, plan, layer, base, low, first, end, left, right):
 
 
 @inner
-def has_zeros(plan, layer, low, high):
-    """Whether rows low ... high - 1 of the layer's input have so many that products had better leave them out."""
+def has_zeros(plan, layer, low, high, most):
+    """Whether of 100 numbers of rows low ... high - 1 of the layer's input, `most` at most are other than zero."""
     marked = ones(row_bits(plan, layer, low), (high - low) * layer[WORDS])
-    return marked < DENSEST * ((high - low) * layer[ROWS])
+    return 100 * marked <= most * ((high - low) * layer[ROWS])
 
 
 # ---- products -----------------------------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ def has_zeros(plan, layer, low, high):
 def layer_forward(like, plan, layer, base, w, low, high, n, z, row, column):
     """Z = [A 1] [W; b] of rows low ... high - 1 for n units, whose columns of [W; b] begin at `w`."""
     a, k, ld, ldw = base + bytes_of(like) * (layer[A_IN] + low * layer[LD_IN]), layer[ROWS], layer[LD_IN], layer[N_OUT]
-    if layer[LEAVES_OUT] != 0 and has_zeros(plan, layer, low, high):
+    if layer[LEAVES_OUT] != 0 and has_zeros(plan, layer, low, high, layer[MOST]):
         bits, words, zero = row_bits(plan, layer, low), 8 * layer[WORDS], to(like, 0)
         call(None, plan[PICKS], (high - low, n, k, bits, words, 8, a, ld, 1, w, ldw, like, zero, z, row))
     else:
@@ -97,7 +97,7 @@ def layer_forward(like, plan, layer, base, w, low, high, n, z, row, column):
 def layer_back(like, plan, layer, above, low, high, k, d, row, column, w, out, ldo):
     """dA = delta W^T of rows low ... high - 1 for k inputs, whose rows of W begin at `w`; `above` the last: itself."""
     n = layer[N_OUT]
-    if above[WORDS] != 0 and above[A_IN] != layer[A_IN] and has_zeros(plan, above, low, high):
+    if above[WORDS] != 0 and above[A_IN] != layer[A_IN] and has_zeros(plan, above, low, high, layer[BACK_MOST]):
         bits = row_bits(plan, above, low)
         call(None, plan[BACK_PICKS], (high - low, n, k, bits, above[WORDS], d, row, w, n, out, ldo))
     else:
@@ -111,7 +111,7 @@ def layer_gradient(like, plan, layer, base, low, high, first, end, d, row, colum
     """G = beta G + alpha [A 1]^T delta: its rows first ... end - 1, of rows low ... high - 1 of a part of the batch."""
     m, n, ld = high - low, layer[N_OUT], layer[LD_IN]
     a = base + bytes_of(like) * (layer[A_IN] + low * ld + first)
-    if layer[LEAVES_OUT] == 0 or not has_zeros(plan, layer, low, high):
+    if layer[LEAVES_OUT] == 0 or not has_zeros(plan, layer, low, high, layer[MOST]):
         gradient_product(
             like, plan[GEMM], plan[LARGE], plan[TILES], plan[TINY], m, n, end - first,
             alpha, a, ld, d, row, column, beta, g, n,
