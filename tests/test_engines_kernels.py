@@ -13,8 +13,12 @@ pytest.importorskip("numba")
 from numba import cfunc, from_dtype
 
 from glassnet import activations, losses
-from glassnet.engines import kernels
+from glassnet.engines import kernels, rows
+from glassnet.engines.micro import VECTORS
 from glassnet.optimizers import RULES
+from test_engines_micro import AtTheEnd, gaps_are_untouched
+
+assert rows  # its kernel has entered the table
 
 TYPES = [np.float32, np.float64]
 LENGTHS = [0, 1, 7, 8, 33, 100]
@@ -132,16 +136,34 @@ def test_a_row_with_a_nan_has_no_softmax(bad: float, dtype: type) -> None:
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("source", [np.float32, np.float64])
 def test_gather(source: type, dtype: type) -> None:
-    X, rows = drawn(source, 9, 5), np.array([7, 0, 3, 3], np.int64)
+    X, order = drawn(source, 9, 5), np.array([7, 0, 3, 3], np.int64)
     for given in (X, np.asfortranarray(X), np.repeat(X, 2, axis=1)[:, ::2]):
         strides = [stride // X.itemsize for stride in given.strides]
         out = np.zeros((4, 6), dtype)
-        run("gather", dtype, given, rows, out, 4, 5, *strides, 6, 1, details=(source.__name__,))
-        np.testing.assert_array_equal(out[:, :5], X[rows].astype(dtype))
+        run("gather", dtype, given, order, out, 4, 5, *strides, 6, 1, details=(source.__name__,))
+        np.testing.assert_array_equal(out[:, :5], X[order].astype(dtype))
         assert not out[:, 5].any()
         turned = np.zeros((5, 4), dtype)
-        run("gather", dtype, given, rows, turned, 4, 5, *strides, 1, 4, details=(source.__name__,))
-        np.testing.assert_array_equal(turned, X[rows].astype(dtype).T)
+        run("gather", dtype, given, order, turned, 4, 5, *strides, 1, 4, details=(source.__name__,))
+        np.testing.assert_array_equal(turned, X[order].astype(dtype).T)
+
+
+@pytest.mark.skipif(VECTORS == 0, reason="no vectors with masks here")
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("d", [1, 5, 8, 16, 17, 40])
+def test_gather_rows(d: int, dtype: type) -> None:
+    """To the very end of both arrays: behind them is a page that may not be touched."""
+    ends = [AtTheEnd(), AtTheEnd()]
+    X = ends[0].put(drawn(dtype, 20, d), d + 2)
+    chosen = np.array([19, 0, 3, 3, *range(16)], np.int64)
+    out = ends[1].put(np.full((20, d), 9, dtype), d + 1)
+    run("gather_rows", dtype, X, chosen, out, 20, d, d + 2, 1, d + 1, 1)
+    np.testing.assert_array_equal(out, X[chosen])
+    assert gaps_are_untouched(out, d + 1)
+    turned = ends[1].put(np.full((d, 20), 9, dtype), 24)
+    run("gather_rows", dtype, X, chosen, turned, 20, d, d + 2, 1, 1, 24)
+    np.testing.assert_array_equal(turned, X[chosen].T)
+    assert gaps_are_untouched(turned, 24)
 
 
 @pytest.mark.parametrize("dtype", TYPES)

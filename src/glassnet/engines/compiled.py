@@ -21,7 +21,7 @@ from numba.core.errors import NumbaError
 
 from glassnet.activations import get, softmax
 from glassnet.arrays import Array
-from glassnet.engines import kernels, layer_kernels, program, row_kernels, sparse, tiles
+from glassnet.engines import kernels, layer_kernels, program, row_kernels, rows, sparse, tiles
 from glassnet.engines import tables as t
 from glassnet.engines.addresses import address_of, sched_yield, strided
 from glassnet.engines.blas import gemm_address, large
@@ -53,7 +53,7 @@ NORMS = {
     BatchNorm: ("batch_norm", "batch_norm_back"),
     LayerNorm: ("layer_norm", "layer_norm_back"),
 }
-assert all((layer_kernels, row_kernels, sparse, tiles))  # their kernels have entered the table
+assert all((layer_kernels, row_kernels, rows, sparse, tiles))  # their kernels have entered the table
 
 
 class CompiledEngine:
@@ -214,8 +214,7 @@ class FusedLoop:
             for place, name in ((t.ROW_FORWARD, "row_forward"), (t.ROW_BACK, "row_back"), (t.ROW_ADD, "row_add")):
                 plan[place] = kernels.address(name, T)
         plan[t.MULTIPLY] = kernels.address("multiply", T)
-        plan[t.GATHER_X] = kernels.address("gather", T, self.X.dtype.type.__name__)
-        plan[t.GATHER_Y] = kernels.address("gather", T, self.Y.dtype.type.__name__)
+        plan[t.GATHER_X], plan[t.GATHER_Y] = self._gather(self.X), self._gather(self.Y)
         n_numbers = len(self.rule.numbers(1, 1.0))
         plan[t.STEP] = kernels.address("step", T, self.rule.formula, len(self.slots_), n_numbers)
         plan[t.SQUARES] = kernels.address("square_sum", T)
@@ -223,6 +222,12 @@ class FusedLoop:
             plan[t.PENALISE] = kernels.address("penalise", T)
         if job.average is not None:
             plan[t.FOLLOW] = kernels.address("follow", T)
+
+    def _gather(self, rows: Array) -> int:
+        """The address of the kernel that copies some rows of these."""
+        if VECTORS and rows.dtype == self.dtype and rows.shape[1] > 0 and rows.strides[1] == rows.itemsize:
+            return kernels.address("gather_rows", self.dtype.type)
+        return kernels.address("gather", self.dtype.type, rows.dtype.type.__name__)
 
     def _activate(self, layer: Dense, row: Array) -> None:
         function = layer.function

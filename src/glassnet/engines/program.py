@@ -42,7 +42,7 @@ PIECE = 1 << 22
 PART = 1 << 18
 """Multiplications of a batch on its way forward; one of twice as many goes through dense layers in two parts."""
 PART_ROWS = 32
-"""Rows of a part, at least: each transposes all weights on the way back (ten layers of 64, batch 32: 114 us, now 94)."""
+"""Rows of a part, at least: each transposes all weights on the way back (ten layers of 64, batch 32: 94 us or 114)."""
 UPDATE_PIECE = 1 << 18
 """Weights; a gradient is computed and applied in blocks of about so many, which stay near the processor. (With a
 quarter of it, every block packs delta anew for BLAS: 1024-1024 weights took 5.2 ms instead of 3.8.)"""
