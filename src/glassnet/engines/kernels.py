@@ -20,7 +20,7 @@ from numba import cfunc, from_dtype, int64, types, void
 
 from glassnet.engines.elementary import FLAGS
 from glassnet.engines.formulas import apply, register
-from glassnet.engines.machine import numbers_at, select
+from glassnet.engines.machine import numbers_at, select, widest
 from glassnet.engines.storage import lock, on_disk
 
 __all__ = ["address", "exp", "kernel", "larger", "log"]
@@ -78,6 +78,7 @@ def activate(number: Any, dtype: type, f: str, df: str) -> Any:
     p = types.CPointer(number)
 
     def run(z, a, n):
+        widest()
         for i in range(n):
             zi = z[i]
             ai = apply(f, zi)
