@@ -17,7 +17,7 @@ from numba import int64, types, void
 from numba.extending import intrinsic
 
 from glassnet.engines.kernels import kernel
-from glassnet.engines.micro import INT64, SLOW_MASKS, Writer
+from glassnet.engines.micro import CHAINS, INT64, SLOW_MASKS, Writer
 from glassnet.engines.program import WIDEST
 
 __all__: list[str] = []
@@ -64,13 +64,28 @@ def row_times(typingctx: Any, like: Any, n: Any, k: Any, a: Any, w: Any, bias: A
             zeros = ir.Constant(w.vector, [0.0] * w.lanes)
             start = [builder.select(has, x, zeros) for x in _vectors(w, b, masks)]
 
-            def add_one(state: list[Any]) -> list[Any]:
-                *sums, here, there = state
-                x = w.splat(w.number_at(here))
-                new = [w.multiply_add(x, y, s) for y, s in zip(_vectors(w, there, masks), sums, strict=True)]
-                return [*new, w.at(here, INT64(w.size)), w.at(there, row)]
+            V = len(masks)
+            S = max(1, CHAINS // 2 // V)  # places of the sum that are taken at once, each with sums of its own
 
-            sums = w.loop(k, [*start, w.at(a), w.at(weights)], add_one)[: len(masks)]
+            def some(count: int) -> Callable[[list[Any]], list[Any]]:
+                def body(state: list[Any]) -> list[Any]:
+                    *sums, here, there = state
+                    for s in range(count):
+                        x, part = w.splat(w.number_at(here)), slice(s * V, (s + 1) * V)
+                        ys = _vectors(w, there, masks)
+                        sums[part] = [w.multiply_add(x, y, z) for y, z in zip(ys, sums[part], strict=True)]
+                        here, there = w.at(here, INT64(w.size)), w.at(there, row)
+                    return [*sums, here, there]
+
+                return body
+
+            state = [*start, *[zeros] * ((S - 1) * V), w.at(a), w.at(weights)]
+            state = w.loop(builder.udiv(k, INT64(S)), state, some(S))
+            if S > 1:
+                state = w.loop(builder.urem(k, INT64(S)), state, some(1))
+            sums = state[:V]
+            for s in range(1, S):
+                sums = [w.add(x, y) for x, y in zip(sums, state[s * V : (s + 1) * V], strict=True)]
             for v, x in enumerate(sums):
                 w.store(x, w.at(w.at(z), INT64(v * w.lanes * w.size)))
 
