@@ -74,7 +74,8 @@ def compile_all(dtype: str, *, equations: bool = False) -> None:
     train(wide, wide.net.init(0, dtype), black, _targets(dtype), optimizer=SGD(), batch_size=4, engine="numba")
     plain = _objective("identity", *PLAIN)
     X = np.zeros((4, 2), dtype)
-    train(plain, plain.net.init(0, dtype), X, _targets(dtype), optimizer=SGD(), batch_size=1, engine="numba")
+    for one in (plain, _objective("identity", "softmax", "cross_entropy")):  # batches of one row
+        train(one, one.net.init(0, dtype), X, _targets(dtype), optimizer=SGD(), batch_size=1, engine="numba")
     if dtype == "float64":  # what full-batch solvers evaluate
         minimize(plain, plain.net.init(0), X, _targets(dtype), max_iter=1, engine="numba")
     if equations:

@@ -248,7 +248,8 @@ class FusedLoop:
         if job.matched is not None and job.matched.smoothing is not None:
             plan[t.OUTPUT_KIND] = t.TRANSPOSED
             self.facts[[t.SMOOTHING, t.FACTOR]] = job.matched.smoothing
-            plan[t.OUTPUT] = kernels.address("cross_entropy", T, kernels.exp, kernels.log, kernels.larger)
+            name = "row_cross_entropy" if plan[t.ONE_ROW] else "cross_entropy"
+            plan[t.OUTPUT] = kernels.address(name, T, kernels.exp, kernels.log, kernels.larger)
         elif job.matched is not None:
             plan[t.OUTPUT] = kernels.address("matched_output", T, function.f, job.matched.value, job.matched.delta)
         else:

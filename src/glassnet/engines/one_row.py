@@ -35,7 +35,6 @@ from glassnet.engines.tables import (
     ROW_ADD,
     ROW_BACK,
     ROW_FORWARD,
-    ROW_WORK,
     ROWS,
     ROWWISE,
     SAMPLE_WEIGHTS_AT,
@@ -48,7 +47,6 @@ from glassnet.engines.tables import (
     THETA_AT,
     TRANSPOSED,
     WEIGHTED,
-    WEIGHTS,
     X_AT,
     X_COLUMN,
     X_IN_PLACE,
@@ -62,9 +60,6 @@ from glassnet.engines.tables import (
 )  # fmt: skip
 
 __all__ = ["one_row"]
-
-SIDE = 8
-"""Places of a class where samples lie side by side (batch.full of one)."""
 
 
 # ---- reading and the loss -------------------------------------------------------------------------------------------
@@ -89,42 +84,14 @@ def target_row(like, plan, rows, y, k):
 
 
 @inner
-def spread(like, k, source, target):
-    """target[j, :] = source[j], from the last to the first: they may be one array."""
-    S, T = pointer(like, source), pointer(like, target)
-    for j in range(k - 1, -1, -1):
-        x = S[j]
-        for i in range(SIDE):
-            T[SIDE * j + i] = x
-
-
-@inner
-def collect(like, k, source, target):
-    """target[j] = source[j, 0]."""
-    S, T = pointer(like, source), pointer(like, target)
-    for j in range(k):
-        T[j] = S[SIDE * j]
-
-
-@inner
 def row_loss(like, plan, layer, facts, base, rows, z):
     """delta in the place of z; return the (weighted) cost of the row."""
     size, k, share, weight = bytes_of(like), layer[N_OUT], to(like, facts[FACTOR]), like
     y, other = target_row(like, plan, rows, base + size * plan[TARGETS], k), base + size * plan[SPARE]
     if plan[WEIGHTED] != 0:
         weight = pointer(like, plan[SAMPLE_WEIGHTS_AT])[pointer(0, rows)[0]]
-        pointer(like, base + size * plan[WEIGHTS])[0] = weight
-    if plan[OUTPUT_KIND] == TRANSPOSED:  # a row with each number eight times, for a kernel of eight samples
-        wide, targets, work = base + size * layer[OUT], base + size * plan[TARGETS], base + size * plan[ROW_WORK]
-        spread(like, k, z, wide)
-        spread(like, k, y, targets)
-        cost = call(
-            like, plan[OUTPUT],
-            (wide, targets, work, base + size * plan[WEIGHTS], int64(1), int64(SIDE), k, int64(SIDE),
-             to(like, facts[SMOOTHING]), share),
-        )  # fmt: skip
-        collect(like, k, wide, z)
-        return cost * facts[FACTOR]
+    if plan[OUTPUT_KIND] == TRANSPOSED:
+        return call(like, plan[OUTPUT], (z, y, k, to(like, facts[SMOOTHING]), share, weight)) * facts[FACTOR]
     if plan[OUTPUT_KIND] == ROWWISE:
         call(None, plan[SOFTMAX], (z, other, int64(1), k, k))
         copy(like, k, other, z)
@@ -162,8 +129,7 @@ def one_row(like, plan, facts, numbers, partials, measured, start):
     a, z = x, x
     for l in range(L):
         layer = layer_at(plan, l)
-        turned = l == L - 1 and plan[OUTPUT_KIND] == TRANSPOSED
-        n, z = layer[N_OUT], base + size * (plan[SPARE] if turned else layer[OUT])
+        n, z = layer[N_OUT], base + size * layer[OUT]
         theta = plan[THETA_AT] + size * layer[THETA]
         call(None, plan[ROW_FORWARD], (n, layer[N_IN], a, theta, layer[ROWS] - layer[N_IN], z))
         a = base + size * layer[A]

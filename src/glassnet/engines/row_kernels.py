@@ -1,8 +1,9 @@
-"""The three products of a batch of one row, with vectors as narrow as the layer; one_row.py calls them by address.
+"""The products of a batch of one row, with vectors as narrow as the layer, and its loss; called by address.
 
-    row_forward   z = a W + b
-    row_back      dA = W delta
-    row_add       [W; b] <- beta [W; b] + alpha [a; 1] delta^T
+    row_forward         z = a W + b
+    row_back            dA = W delta
+    row_add             [W; b] <- beta [W; b] + alpha [a; 1] delta^T
+    row_cross_entropy   delta and the cost, of softmax outputs
 
 A vector is a quarter or half of a register, or one to eight whole ones, so that delta and z stay in registers.
 """
@@ -16,6 +17,7 @@ from llvmlite import ir
 from numba import int64, types, void
 from numba.extending import intrinsic
 
+from glassnet.engines.formulas import apply
 from glassnet.engines.kernels import kernel
 from glassnet.engines.micro import CHAINS, INT64, SLOW_MASKS, Writer
 from glassnet.engines.program import WIDEST
@@ -287,3 +289,32 @@ def row_add(number: Any, dtype: type) -> Any:
         row_outer(one, n, k, alpha, a, d, bias, beta, g)
 
     return void(int64, int64, number, int64, int64, int64, number, int64), run
+
+
+# ---- the loss -------------------------------------------------------------------------------------------------------
+
+
+@kernel
+def row_cross_entropy(number: Any, dtype: type, exp: str, log: str, larger: str) -> Any:
+    """(z, y, k, smoothing, share, weight) -> cost of a row; z <- share weight (a - y). See `cross_entropy`."""
+    p = types.CPointer(number)
+    zero, one = dtype(0), dtype(1)
+
+    def run(z, y, k, smoothing, share, weight):
+        keep, spread = one - smoothing, smoothing / dtype(k)
+        top, total, mass, dot = z[0], zero, zero, zero
+        for j in range(1, k):
+            top = apply(larger, top, z[j])
+        for j in range(k):
+            target = keep * y[j] + spread
+            above = z[j] - top
+            mass += target
+            dot += target * above
+            above = apply(exp, above)
+            z[j] = above
+            total += above
+        for j in range(k):
+            z[j] = share * weight * (z[j] / total - (keep * y[j] + spread))
+        return weight * (mass * apply(log, total) - dot)
+
+    return number(p, p, int64, number, number, number), run
