@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import shutil
+import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -60,3 +64,36 @@ def test_what_cannot_be_loaded_is_passed_over(tmp_path: Path) -> None:
     broken.write_text("no library")
     assert load_mkl([broken]) is None
     assert load_mkl([tmp_path / "README"]) is None
+
+
+STUB = """
+void MKL_Set_Interface_Layer(int layer) {}
+void MKL_Set_Threading_Layer(int layer) {}
+void MKL_CBWR_Set(int branch) {}
+void MKL_Set_Num_Threads(int n) {}
+int MKL_Get_Max_Threads(void) { return 1; }
+void MKL_Get_Version_String(char *text, int n) { if (n > 0) text[0] = 0; }
+"""
+ASK = """
+import sys
+from pathlib import Path
+from glassnet.engines import blas, threads
+blas.mkl_is_in_use = lambda: True  # a real one is not to come in between
+mkl = blas.load_mkl([Path(sys.argv[1])])
+kinds = [library.internal_api for library in threads._controller().lib_controllers]
+print("mkl" in kinds, threads.allowed(), threads.cores())
+"""
+
+
+def test_the_one_thread_of_our_mkl_is_no_limit_for_us(tmp_path: Path) -> None:
+    """It was: with MKL installed, runs used one core."""
+    if (compiler := shutil.which("cc")) is None:
+        pytest.skip("no C compiler")
+    source, library = tmp_path / "stub.c", tmp_path / "libmkl_rt.so.3"
+    source.write_text(STUB)
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source], check=True)
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    asked = [sys.executable, "-c", ASK, str(library)]
+    answer = subprocess.run(asked, env=environment, check=True, capture_output=True, text=True).stdout.split()
+    assert answer[0] == "True", "the stub passes for MKL"
+    assert answer[1] == answer[2]

@@ -18,7 +18,7 @@ from llvmlite import binding
 from numba.extending import get_cython_function_address
 
 from glassnet.engines.storage import lock
-from glassnet.engines.threads import mkl_is_in_use
+from glassnet.engines.threads import count_out, mkl_is_in_use
 
 __all__ = ["gemm_address", "large", "library", "load_mkl", "suits_mkl"]
 
@@ -70,6 +70,7 @@ def load_mkl(files: Iterable[Path]) -> ctypes.CDLL | None:
     mkl.MKL_Set_Interface_Layer(LP64)
     mkl.MKL_Set_Threading_Layer(SEQUENTIAL)
     mkl.MKL_CBWR_Set(REPEATABLE)
+    count_out(found[0])
     return mkl
 
 

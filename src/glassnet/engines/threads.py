@@ -12,11 +12,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 __all__ = [
-    "a_run", "allowed", "c_function", "cores", "cores_for", "in_child", "limited_blas", "mkl_is_in_use", "run_team",
-    "share", "single_threaded_blas",
+    "a_run", "allowed", "c_function", "cores", "cores_for", "count_out", "in_child", "limited_blas", "mkl_is_in_use",
+    "run_team", "share", "single_threaded_blas",
 ]  # fmt: skip
 
 _lock = threading.Lock()
@@ -25,6 +26,8 @@ _users = 0
 _runs = 0
 _ceiling = 1
 """What `allowed` was before BLAS was limited."""
+_counted_out: set[str] = set()
+"""Files of libraries that this package has loaded for itself."""
 
 
 def cores() -> int:
@@ -44,7 +47,13 @@ def allowed() -> int:
 
 
 def _allowed_now() -> int:
-    return min([cores(), *(int(library.num_threads) for library in _controller().lib_controllers)])
+    others = [one for one in _controller().lib_controllers if os.path.realpath(one.filepath) not in _counted_out]
+    return min([cores(), *(int(library.num_threads) for library in others)])
+
+
+def count_out(library: Path) -> None:
+    """From now on, the threads of this library say nothing of those that are allowed: it is ours, and has one."""
+    _counted_out.add(os.path.realpath(library))
 
 
 def share() -> int:
