@@ -97,6 +97,15 @@ def test_it_goes_on_from_a_rules_memory(engine: str) -> None:
     np.testing.assert_array_equal(second.theta, stream(cut, epochs=5, engine=engine).theta)
 
 
+@pytest.mark.parametrize("batch_size", [1, 16])
+def test_batches_may_lie_in_memory_each_in_its_way(batch_size: int) -> None:
+    """How rows are copied is chosen for the first batch; the next one's columns may lie elsewhere."""
+    engine, lie = available("numba"), parts(32, 64)
+    turned = [lie[0], *((np.asfortranarray(x), np.asfortranarray(y)) for x, y in lie[1:])]
+    one, other = (stream(batches, batch_size=batch_size, engine=engine) for batches in (lie, turned))
+    assert np.array_equal(one.theta, other.theta)
+
+
 @pytest.mark.parametrize("sampling", ["shuffle", "bootstrap"])
 def test_batches_of_other_lengths_are_drawn_from_alike_in_both_engines(sampling: str) -> None:
     """Orders that were drawn for one batch say nothing of the next."""

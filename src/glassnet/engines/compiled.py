@@ -180,6 +180,8 @@ class FusedLoop:
         self.Y, plan[[t.Y_AT, t.Y_ROW, t.Y_COLUMN]] = strided(job.Y)
         plan[t.X_IN_PLACE] = self.X.dtype == self.dtype and plan[t.X_COLUMN] == 1
         plan[t.Y_IN_PLACE] = self.Y.dtype == self.dtype and plan[t.Y_COLUMN] == 1
+        plan[t.GATHER_X] = self._gather(self.X, bool(plan[t.X_IN_PLACE]))
+        plan[t.GATHER_Y] = self._gather(self.Y, bool(plan[t.Y_IN_PLACE]))
         self.weights = np.ones(1, self.dtype) if job.weights is None else job.weights.astype(self.dtype)
 
     def _plan_addresses(self) -> None:
@@ -214,7 +216,6 @@ class FusedLoop:
             for place, name in ((t.ROW_FORWARD, "row_forward"), (t.ROW_BACK, "row_back"), (t.ROW_ADD, "row_add")):
                 plan[place] = kernels.address(name, T)
         plan[t.MULTIPLY] = kernels.address("multiply", T)
-        plan[t.GATHER_X], plan[t.GATHER_Y] = self._gather(self.X), self._gather(self.Y)
         n_numbers = len(self.rule.numbers(1, 1.0))
         plan[t.STEP] = kernels.address("step", T, self.rule.formula, len(self.slots_), n_numbers)
         plan[t.SQUARES] = kernels.address("square_sum", T)
@@ -223,9 +224,9 @@ class FusedLoop:
         if job.average is not None:
             plan[t.FOLLOW] = kernels.address("follow", T)
 
-    def _gather(self, rows: Array) -> int:
+    def _gather(self, rows: Array, by_vectors: bool) -> int:
         """The address of the kernel that copies some rows of these."""
-        if VECTORS and rows.dtype == self.dtype and rows.shape[1] > 0 and rows.strides[1] == rows.itemsize:
+        if VECTORS and by_vectors:
             return kernels.address("gather_rows", self.dtype.type)
         return kernels.address("gather", self.dtype.type, rows.dtype.type.__name__)
 
