@@ -21,7 +21,7 @@ from numba.core.errors import NumbaError
 
 from glassnet.activations import get, softmax
 from glassnet.arrays import Array
-from glassnet.engines import kernels, layer_kernels, program, row_kernels, rows, sparse, tiles
+from glassnet.engines import kernels, layer_kernels, products, program, row_kernels, rows, sparse, tiles
 from glassnet.engines import tables as t
 from glassnet.engines.addresses import address_of, sched_yield, strided
 from glassnet.engines.blas import gemm_address, large
@@ -53,7 +53,7 @@ NORMS = {
     BatchNorm: ("batch_norm", "batch_norm_back"),
     LayerNorm: ("layer_norm", "layer_norm_back"),
 }
-assert all((layer_kernels, row_kernels, rows, sparse, tiles))  # their kernels have entered the table
+assert all((layer_kernels, products, row_kernels, rows, sparse, tiles))  # their kernels have entered the table
 
 
 class CompiledEngine:
@@ -208,7 +208,8 @@ class FusedLoop:
                 row[t.BACK] = kernels.address(back, T) if back else 0
         self._plan_output()
         plan[[t.GEMM, t.LARGE]] = gemm_address(self.dtype), large()
-        plan[t.TILES] = kernels.address("tiles", T)
+        plan[t.TILES], plan[t.FORWARD_PRODUCT] = kernels.address("tiles", T), kernels.address("forward", T)
+        plan[t.BACK_PRODUCT], plan[t.GRADIENT_PRODUCT] = kernels.address("back", T), kernels.address("gradient", T)
         if self.bits.size:
             plan[[t.MARKS, t.PICKS]] = kernels.address("marks", T), kernels.address("picks", T)
             plan[[t.BACK_PICKS, t.SPREADS]] = kernels.address("back_picks", T), kernels.address("spreads", T)

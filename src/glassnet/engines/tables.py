@@ -96,6 +96,9 @@ DENSE, DROPOUT, BATCH_NORM, LAYER_NORM = range(4)
     GEMM,
     LARGE,  # bytes of weights beyond which BLAS is as fast as tiles
     TILES,
+    FORWARD_PRODUCT,
+    BACK_PRODUCT,
+    GRADIENT_PRODUCT,
     MARKS,
     PICKS,
     BACK_PICKS,
@@ -127,7 +130,7 @@ DENSE, DROPOUT, BATCH_NORM, LAYER_NORM = range(4)
     CLIP,
     AVERAGED,
     PLAN_LENGTH,
-) = range(78)
+) = range(81)
 
 ELEMENTWISE, TRANSPOSED, ROWWISE = range(3)
 """Kinds of outputs: any element-wise activation; softmax with its cross-entropy; softmax with another loss."""

@@ -8,16 +8,18 @@ the way back through a layer looks at the bits of the layer above it.
 from __future__ import annotations
 
 from glassnet.engines.machine import bytes_of, call, inner, to
-from glassnet.engines.products import back_product, forward_product, gradient_product
 from glassnet.engines.sparse import ones
 from glassnet.engines.tables import (
     A_IN,
     BACK_MOST,
     BACK_PICKS,
+    BACK_PRODUCT,
     BITS,
     BITS_AT,
     COLUMN_BITS,
+    FORWARD_PRODUCT,
     GEMM,
+    GRADIENT_PRODUCT,
     LARGE,
     LD_IN,
     LEAVES_OUT,
@@ -88,9 +90,8 @@ def layer_forward(like, plan, layer, base, w, low, high, n, z, row, column):
         bits, words, zero = row_bits(plan, layer, low), 8 * layer[WORDS], to(like, 0)
         call(None, plan[PICKS], (high - low, n, k, bits, words, 8, a, ld, 1, w, ldw, like, zero, z, row))
     else:
-        forward_product(
-            like, plan[GEMM], plan[LARGE], plan[TILES], plan[TINY], high - low, n, k, a, ld, w, ldw, z, row, column
-        )  # fmt: skip
+        how = plan[GEMM], plan[LARGE], plan[TILES], plan[TINY]
+        call(None, plan[FORWARD_PRODUCT], (*how, high - low, n, k, a, ld, w, ldw, z, row, column))
 
 
 @inner
@@ -101,9 +102,8 @@ def layer_back(like, plan, layer, above, low, high, k, d, row, column, w, out, l
         bits = row_bits(plan, above, low)
         call(None, plan[BACK_PICKS], (high - low, n, k, bits, above[WORDS], d, row, w, n, out, ldo))
     else:
-        back_product(
-            like, plan[GEMM], plan[LARGE], plan[TILES], plan[TINY], high - low, n, k, d, row, column, w, n, out, ldo
-        )  # fmt: skip
+        how = plan[GEMM], plan[LARGE], plan[TILES], plan[TINY]
+        call(None, plan[BACK_PRODUCT], (*how, high - low, n, k, d, row, column, w, n, out, ldo))
 
 
 @inner
@@ -112,10 +112,8 @@ def layer_gradient(like, plan, layer, base, low, high, first, end, d, row, colum
     m, n, ld = high - low, layer[N_OUT], layer[LD_IN]
     a = base + bytes_of(like) * (layer[A_IN] + low * ld + first)
     if layer[LEAVES_OUT] == 0 or not has_zeros(plan, layer, low, high, layer[MOST]):
-        gradient_product(
-            like, plan[GEMM], plan[LARGE], plan[TILES], plan[TINY], m, n, end - first,
-            alpha, a, ld, d, row, column, beta, g, n,
-        )  # fmt: skip
+        how = plan[GEMM], plan[LARGE], plan[TILES], plan[TINY]
+        call(None, plan[GRADIENT_PRODUCT], (*how, m, n, end - first, alpha, a, ld, d, row, column, beta, g, n))
     elif beta != 0 and m <= A_FEW and end - first == layer[ROWS]:
         call(None, plan[SPREADS], (m, n, end, row_bits(plan, layer, low), layer[WORDS], a, ld, d, row, alpha, g, n))
     else:
