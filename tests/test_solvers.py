@@ -169,7 +169,8 @@ def test_a_slope_of_the_wrong_sign_has_not_converged(method: str, size: float) -
     assert run.status == "stopped"
     assert run.reason.startswith("found no lower loss, with a largest gradient entry of ")
     assert "check_gradient" in run.reason
-    assert float(uphill.value(run.theta, X, NOISY)) <= float(uphill.value(np.zeros(5), X, NOISY))
+    start = float(uphill.value(np.zeros(5), X, NOISY))  # summed in another order than by the loop
+    assert float(uphill.value(run.theta, X, NOISY)) <= start * (1 + 4 * np.finfo(float).eps)
 
 
 @every_minimiser

@@ -46,8 +46,6 @@ PART_ROWS = 32
 UPDATE_PIECE = 1 << 18
 """Weights; a gradient is computed and applied in blocks of about so many, which stay near the processor. (With a
 quarter of it, every block packs delta anew for BLAS: 1024-1024 weights took 5.2 ms instead of 3.8.)"""
-
-
 WIDEST = 8
 """Vectors of a layer's outputs, at most, that a batch of one row keeps in registers."""
 
