@@ -197,3 +197,36 @@ def test_plain_descent_is_the_same_with_a_penalty_that_vanishes() -> None:
     """Without penalty the product adds the step itself; with one, the rule does."""
     direct, by_rule = (small(l2=l2).but(optimizer=SGD(0.01)) for l2 in (0.0, 1e-300))
     assert apart(compiled(direct).theta, compiled(by_rule).theta) < 1e-14
+
+
+# ---- subnormal numbers --------------------------------------------------------------------------------------------
+
+
+def subnormals(x: Array) -> int:
+    return int(((x != 0) & (np.abs(x) < np.finfo(x.dtype).tiny)).sum())
+
+
+def first_moments(engine: str) -> Array:
+    """Adam's m of a run that learns for an epoch, then sees zeros alone: W of the first layer has no gradient."""
+    one = case([Dense(5, "tanh"), Dense(2)], m=32, d=4)
+    options = {"batch_size": 16, "sampling": "sequential", "optimizer": gn.Adam(0.001)}
+    seen = one.run(engine, np.float32, epochs=1, **options)
+    blind = replace(one, X=np.zeros_like(one.X), theta=seen.theta)
+    return blind.run(engine, np.float32, epochs=600, rule_state=seen.rule_state, **options).rule_state.slots[0]
+
+
+def test_a_moment_that_dies_out_becomes_zero() -> None:
+    """Else it stays at a few of the smallest subnormals, and each step that reads it takes a hundred cycles longer."""
+    pytest.importorskip("numba")
+    from glassnet.engines.machine import HAS_MXCSR
+
+    if not HAS_MXCSR:
+        pytest.skip("only x86 processors are told to")
+    assert subnormals(first_moments("numpy")) > 0
+    assert subnormals(first_moments("numba")) == 0
+
+
+def test_the_thread_that_called_keeps_its_subnormals() -> None:
+    tiny = np.array([1e-40], np.float32)
+    compiled(case([Dense(3, "tanh"), Dense(2)], m=8, d=2), np.float32, optimizer=gn.Adam(0.01))
+    assert (tiny * np.float32(1))[0] > 0

@@ -36,7 +36,7 @@ from glassnet.engines.batch import (
     wait_for_all,
     wait_for_pieces,
 )  # fmt: skip
-from glassnet.engines.machine import bytes_of, call, inner, pointer, to
+from glassnet.engines.machine import bytes_of, call, flush_subnormals, inner, pointer, set_back, to
 from glassnet.engines.one_row import one_row
 from glassnet.engines.storage import lock, on_disk
 from glassnet.engines.tables import (
@@ -318,7 +318,8 @@ def close_batch(like, plan, place, facts, partials, cost, m, ends_epoch):
         close_epoch(like, plan, place, facts, partials)
 
 
-def run(like, plan_at, me):
+@inner
+def batches(like, plan_at, me):
     """Run plan[CALLS] batches from where `place` stands; one call for each thread of the team, all at once."""
     plan = pointer(0, plan_at)
     place, facts, partials = pointer(0, plan[PLACE_AT]), pointer(0.0, plan[FACTS_AT]), pointer(0.0, plan[PARTIALS_AT])
@@ -353,6 +354,13 @@ def run(like, plan_at, me):
         wait_for_all(plan)
         if place[END] != 0:
             return
+
+
+def run(like, plan_at, me):
+    """The same, without subnormal numbers."""
+    before = flush_subnormals()
+    batches(like, plan_at, me)
+    set_back(before)
 
 
 def loop(dtype: Any) -> Any:
