@@ -164,13 +164,13 @@ def test_a_minimum_is_left_alone(method: str) -> None:
 @pytest.mark.parametrize("size", [1e-3, 1.0])
 def test_a_slope_of_the_wrong_sign_has_not_converged(method: str, size: float) -> None:
     """No step lowers J, but the gradient says that there is one: the run is stopped, and says what to look at."""
-    uphill = Objective(LINEAR.net, (lambda a, y: size * (a - y) ** 2, lambda a, y: 2 * size * (y - a)))
+    loss = lambda a, y: size * (a - y) ** 2, lambda a, y: 2 * size * (y - a)
+    uphill = Objective(LINEAR.net, loss, engine="numpy")  # as `value` does: engines sum in another order
     run = gn.minimize(uphill, np.zeros(5), X, NOISY, method=method)
     assert run.status == "stopped"
     assert run.reason.startswith("found no lower loss, with a largest gradient entry of ")
     assert "check_gradient" in run.reason
-    start = float(uphill.value(np.zeros(5), X, NOISY))  # summed in another order than by the loop
-    assert float(uphill.value(run.theta, X, NOISY)) <= start * (1 + 4 * np.finfo(float).eps)
+    assert float(uphill.value(run.theta, X, NOISY)) <= float(uphill.value(np.zeros(5), X, NOISY))
 
 
 @every_minimiser

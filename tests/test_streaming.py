@@ -99,7 +99,7 @@ def test_it_goes_on_from_a_rules_memory(engine: str) -> None:
 
 @pytest.mark.parametrize("batch_size", [1, 16])
 def test_batches_may_lie_in_memory_each_in_its_way(batch_size: int) -> None:
-    """How rows are copied is chosen for the first batch; the next one's columns may lie elsewhere."""
+    """How rows are copied is chosen anew for each, whose columns may lie elsewhere than those of the one before."""
     engine, lie = available("numba"), parts(32, 64)
     turned = [lie[0], *((np.asfortranarray(x), np.asfortranarray(y)) for x, y in lie[1:])]
     one, other = (stream(batches, batch_size=batch_size, engine=engine) for batches in (lie, turned))

@@ -357,7 +357,7 @@ def batches(like, plan_at, me):
 
 
 def run(like, plan_at, me):
-    """The same, without subnormal numbers."""
+    """Call `batches`, with subnormal numbers taken for 0 meanwhile."""
     before = flush_subnormals()
     batches(like, plan_at, me)
     set_back(before)

@@ -118,6 +118,20 @@ class Writer:
             place = b.select(wanted, self.at(place, INT64(piece * self.size)), place)
             piece //= 2
 
+    def store_end(self, value: Any, place: Any, mask: Any, left: Any, *, alone: bool = False) -> None:
+        """Store the last vector of a row, of which `left` numbers are the row's; another one has no mask.
+
+        A row that is `alone` is followed by a load of the next one, which would wait for a store under a mask.
+        """
+        if mask is None or not (SLOW_MASKS or alone):
+            self.store(value, place, mask)
+            return
+        with self.builder.if_else(self.builder.icmp_signed("==", left, INT64(self.lanes))) as (whole, part):
+            with whole:
+                self.store(value, place)
+            with part:
+                self.store_first(value, place, left)
+
     def deliver(
         self, values: list[Any], targets: list[Any], factor: Any, beta: Any, store: Callable[..., None] | None = None
     ) -> None:

@@ -1,7 +1,7 @@
 """A batch of one row through dense layers, from the row of X to the step.
 
 The row is read where it lies, the products are those of row_kernels.py, and a layer takes its step as soon as delta has
-passed it. A step of a small network takes a third to a fifth of the time that it takes as a batch like others
+passed it. A step of a small network takes a quarter to a half of the time that it takes as a batch like others
 (benchmarks/README.md).
 """
 
@@ -66,28 +66,20 @@ __all__ = ["one_row"]
 
 
 @inner
-def input_row(like, plan, rows, a, d):
-    """The address of the row of X that `rows` points at: where it lies, or `a`, where it is copied to."""
-    if plan[X_IN_PLACE] != 0:
-        return plan[X_AT] + bytes_of(like) * pointer(0, rows)[0] * plan[X_ROW]
-    call(None, plan[GATHER_X], (plan[X_AT], rows, a, int64(1), d, plan[X_ROW], plan[X_COLUMN], d, int64(1)))
-    return a
-
-
-@inner
-def target_row(like, plan, rows, y, k):
-    """The same for Y."""
-    if plan[Y_IN_PLACE] != 0:
-        return plan[Y_AT] + bytes_of(like) * pointer(0, rows)[0] * plan[Y_ROW]
-    call(None, plan[GATHER_Y], (plan[Y_AT], rows, y, int64(1), k, plan[Y_ROW], plan[Y_COLUMN], k, int64(1)))
-    return y
+def row_at(like, rows, in_place, gather, data, row, column, spare, n):
+    """The address of the row of the data that `rows` points at: where it lies, or `spare`, where it is copied to."""
+    if in_place != 0:
+        return data + bytes_of(like) * pointer(0, rows)[0] * row
+    call(None, gather, (data, rows, spare, int64(1), n, row, column, n, int64(1)))
+    return spare
 
 
 @inner
 def row_loss(like, plan, layer, facts, base, rows, z):
     """delta in the place of z; return the (weighted) cost of the row."""
     size, k, share, weight = bytes_of(like), layer[N_OUT], to(like, facts[FACTOR]), like
-    y, other = target_row(like, plan, rows, base + size * plan[TARGETS], k), base + size * plan[SPARE]
+    spare, other = base + size * plan[TARGETS], base + size * plan[SPARE]
+    y = row_at(like, rows, plan[Y_IN_PLACE], plan[GATHER_Y], plan[Y_AT], plan[Y_ROW], plan[Y_COLUMN], spare, k)
     if plan[WEIGHTED] != 0:
         weight = pointer(like, plan[SAMPLE_WEIGHTS_AT])[pointer(0, rows)[0]]
     if plan[OUTPUT_KIND] == TRANSPOSED:
@@ -125,7 +117,8 @@ def one_row(like, plan, facts, numbers, partials, measured, start):
     """A whole step for the row that number `start` in the order names; return its cost."""
     size, base, L, rows = bytes_of(like), plan[MEMORY_AT], plan[LAYERS], plan[ORDER_AT] + 8 * start
     bottom = layer_at(plan, int64(0))
-    x = input_row(like, plan, rows, base + size * bottom[A_IN], bottom[N_IN])
+    spare, d = base + size * bottom[A_IN], bottom[N_IN]
+    x = row_at(like, rows, plan[X_IN_PLACE], plan[GATHER_X], plan[X_AT], plan[X_ROW], plan[X_COLUMN], spare, d)
     a, z = x, x
     for l in range(L):
         layer = layer_at(plan, l)

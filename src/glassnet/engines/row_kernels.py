@@ -19,7 +19,7 @@ from numba.extending import intrinsic
 
 from glassnet.engines.formulas import apply
 from glassnet.engines.kernels import kernel
-from glassnet.engines.micro import CHAINS, INT64, SLOW_MASKS, Writer
+from glassnet.engines.micro import CHAINS, INT64, Writer
 from glassnet.engines.program import WIDEST
 
 __all__: list[str] = []
@@ -247,15 +247,7 @@ class _Outer:
         """The vectors of a row."""
         w = self.w
         for v, (x, mask) in enumerate(zip(values, self.masks, strict=True)):
-            place = w.at(row, INT64(v * w.lanes * w.size))
-            if mask is None or not SLOW_MASKS:
-                w.store(x, place, mask)
-            else:
-                with w.builder.if_else(w.builder.icmp_signed("==", self.left, INT64(w.lanes))) as (whole, part):
-                    with whole:
-                        w.store(x, place)
-                    with part:
-                        w.store_first(x, place, self.left)
+            w.store_end(x, w.at(row, INT64(v * w.lanes * w.size)), mask, self.left)
 
 
 @kernel

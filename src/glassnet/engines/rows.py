@@ -12,7 +12,7 @@ from numba.extending import intrinsic
 
 from glassnet.engines.kernels import kernel
 from glassnet.engines.machine import bytes_of, pointer
-from glassnet.engines.micro import INT64, SLOW_MASKS, Writer, flip, lanes, scratch
+from glassnet.engines.micro import INT64, Writer, flip, lanes, scratch
 
 __all__: list[str] = []
 
@@ -38,15 +38,7 @@ def copy_row(typingctx: Any, like: Any, n: Any, source: Any, target: Any) -> Any
         here, there = w.loop(before, [w.at(source), w.at(target)], one_vector)
         left = builder.sub(n, builder.mul(before, L))
         mask = w.mask(left)
-        last = w.load(here, mask)
-        if SLOW_MASKS:
-            with builder.if_else(builder.icmp_signed("==", left, L)) as (whole, part):
-                with whole:
-                    w.store(last, there)
-                with part:
-                    w.store_first(last, there, left)
-        else:
-            w.store(last, there, mask)
+        w.store_end(w.load(here, mask), there, mask, left)
         return context.get_dummy_value()
 
     whole = types.int64

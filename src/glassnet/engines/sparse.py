@@ -234,15 +234,7 @@ def spread_row(
                     places = [w.at(w.at(target, builder.mul(p, ldc)), o) for o in offsets]
                     old = [w.load(place, mask) for place, mask in zip(places, masks, strict=True)]
                     for y, z, place, mask in zip(row, old, places, masks, strict=True):
-                        if mask is None:
-                            w.store(w.multiply_add(x, y, z), place)
-                        else:
-                            whole = builder.icmp_signed("==", left, INT64(w.lanes))
-                            with builder.if_else(whole) as (full, part):
-                                with full:
-                                    w.store(w.multiply_add(x, y, z), place)
-                                with part:
-                                    w.store_first(w.multiply_add(x, y, z), place, left)
+                        w.store_end(w.multiply_add(x, y, z), place, mask, left, alone=True)
                     return []
 
                 _walk(w, builder.load(builder.bitcast(place, INT64.as_pointer())), [], add)
