@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 from engine_runs import Case, agree, case, compiled
 from glassnet import SGD, Adam, ClipNorm, Dense, Dropout
 from glassnet.arrays import Array
-from glassnet.engines import kernels, program
+from glassnet.engines import kernels, program, sparse
 from glassnet.engines import tables as t
 from glassnet.engines.micro import VECTORS
 
 pytestmark = pytest.mark.skipif(VECTORS == 0, reason="no vectors with masks here")
 
+assert sparse  # its kernels have entered the table
 TOLERANCE = {np.float32: 2e-5, np.float64: 1e-12}
 SHAPES = [
     *[(1, 17, 3), (5, 20, 64), (10, 30, 785), (17, 128, 63)],
