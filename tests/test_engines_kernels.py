@@ -65,6 +65,19 @@ def test_activate(n: int, dtype: type) -> None:
 
 
 @pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("n", LENGTHS)
+def test_a_in_the_place_of_z_and_the_slope_by_it(n: int, dtype: type) -> None:
+    tanh = activations.get("tanh")
+    z, x = drawn(dtype, n + 1), drawn(dtype, n + 1, seed=1)
+    a, before, given = z.copy(), x.copy(), tanh.f(z)
+    run("value", dtype, a, a, n, details=(tanh.f,))
+    np.testing.assert_allclose(a[:n], given[:n], **near(dtype))
+    run("slope", dtype, x, a, n, details=(tanh.df,))
+    np.testing.assert_allclose(x[:n], (before * tanh.df(z, given))[:n], **near(dtype))
+    assert (a[n], x[n]) == (z[n], before[n]), "what lies behind is not touched"
+
+
+@pytest.mark.parametrize("dtype", TYPES)
 def test_multiply(dtype: type) -> None:
     x, y = drawn(dtype, 33), drawn(dtype, 33, seed=1)
     expected = x * y
@@ -100,6 +113,8 @@ def test_large_formulas_are_taken_a_vector_at_a_time(dtype: type) -> None:
     for name, formulas in (
         ("matched_output", (sigmoid.f, cross.value, cross.delta)),
         ("activate", (softplus.f, softplus.df)),
+        ("value", (sigmoid.f,)),
+        ("slope", (sigmoid.df,)),
     ):
         keys = [kernels.register(formula, dtype) for formula in formulas]
         signature, function = kernels.MAKERS[name](from_dtype(np.dtype(dtype)), dtype, *keys)

@@ -19,6 +19,7 @@ from glassnet.engines.machine import (
     mantissa,
     numbers_at,
     pointer,
+    prefetch,
     select,
     to,
 )  # fmt: skip
@@ -157,3 +158,16 @@ def test_nobody_passes_a_barrier_before_all_are_there(team: int, yields: bool) -
         helper.join()
     assert list(counts) == [n] * team
     assert not seen.any()
+
+
+@njit
+def asked_for(address):
+    prefetch(address)
+    return pointer(0.0, address)[0]
+
+
+def test_a_line_that_is_asked_for_is_read_as_before() -> None:
+    place = np.array([7.0])
+    assert asked_for(place.ctypes.data) == 7.0
+    text = "".join(asked_for.inspect_llvm().values())
+    assert "llvm.prefetch" in text

@@ -82,6 +82,12 @@ def test_what_is_kept_of_each_layer_has_room_and_does_not_overlap(net: Network, 
         assert start + size <= following
 
 
+def test_z_is_kept_where_its_slope_cannot_be_told_from_a() -> None:
+    functions = ["tanh", "relu", "identity", "gelu", "softplus", "softmax"]
+    table = program.write(Network(3, [*(Dense(4, function) for function in functions), Dense(2)]), 8).layers
+    assert [bool(row[t.Z] == row[t.A]) for row in table] == [True, True, True, False, False, False, True]
+
+
 @given(net=nets, m=st.integers(1, 70))
 def test_each_layer_reads_what_the_one_below_has_written(net: Network, m: int) -> None:
     table = program.write(net, m).layers

@@ -142,8 +142,11 @@ def relu(z: Array) -> Array:
 
 
 def drelu(z: Array, a: Array) -> Array:
-    """[z > 0]"""
-    return step(z)
+    """[a > 0]
+
+    That is [z > 0]; in terms of a, z need not be kept for the way back.
+    """
+    return step(a)
 
 
 def softplus(z: Array) -> Array:

@@ -1,4 +1,4 @@
-"""The parts of a batch, in compiled code: gather, forward, loss, back, update.
+"""The parts of a batch, in compiled code: gather, forward, loss, back (and, in updates.py, the update).
 
 `plan` and `layer` (a row of the table of layers) are pointers to whole numbers, named in tables.py; `base` is the
 address of work memory. Every thread of a team calls the same functions and takes its share of the pieces. (A bare 0 as
@@ -16,21 +16,14 @@ from glassnet.engines.tables import (
     BACK,
     BACK_PIECES,
     BATCH_NORM,
-    BLOCK,
-    CLIP,
     DELTA,
-    DIRECT,
     DROPOUT,
     FACTOR,
-    FIRST_BLOCK,
     FORWARD,
     GATHER_X,
     GATHER_Y,
     GRADS,
     KIND,
-    L1,
-    L2,
-    LARGEST_BLOCK,
     LAYER_COLUMNS,
     LAYERS_AT,
     LD,
@@ -46,7 +39,6 @@ from glassnet.engines.tables import (
     OUTPUT,
     OUTPUT_KIND,
     PARTS,
-    PENALISE,
     PIECES,
     PULL,
     ROW_WORK,
@@ -54,15 +46,12 @@ from glassnet.engines.tables import (
     ROWWISE,
     SAMPLE_WEIGHTS_AT,
     SCALE,
-    SCRATCH_AT,
-    SLOTS_AT,
+    SLOPE,
     SMOOTHING,
     SOFTMAX,
     SPARE,
-    SQUARES,
     STATE_AT,
     STATS,
-    STEP,
     SYNC_AT,
     TARGETS,
     TEAM,
@@ -80,14 +69,13 @@ from glassnet.engines.tables import (
     Y_ROW,
     YIELD,
     A,
-    P,
     Z,
 )  # fmt: skip
 from glassnet.engines.zeros import edge, layer_back, layer_forward, layer_gradient, mark_zeros
 
 __all__ = [
-    "copy", "dense_back", "dense_forward", "finish_block", "full", "gather", "layer_at", "other_back",
-    "other_forward", "output_loss", "part_gradient", "update", "wait_for_all", "wait_for_pieces",
+    "copy", "dense_back", "dense_forward", "full", "gather", "layer_at", "other_back",
+    "other_forward", "output_loss", "part_gradient", "strides", "wait_for_all", "wait_for_pieces",
 ]  # fmt: skip
 
 
@@ -166,7 +154,10 @@ def gather(like, plan, base, d, k, start, low, high, m):
 
 @inner
 def dense_forward(like, plan, layer, above, is_last, base, low, high, m, me):
-    """z = [A 1] [W; b], a = f(z), z <- f'(z) for rows low ... high - 1: each thread takes some of the units."""
+    """z = [A 1] [W; b], a = f(z), z <- f'(z) for rows low ... high - 1: each thread takes some of the units.
+
+    Where a is all that f' looks at, it takes the place of z.
+    """
     size, team, rows = bytes_of(like), plan[TEAM], high - low
     n, pieces, ld = layer[N_OUT], layer[PIECES], layer[LD]
     stride, column = strides(plan, layer, is_last, m)
@@ -257,11 +248,11 @@ def dense_back(like, plan, layer, below, above, is_last, base, low, high, m, me)
         layer_back(like, plan, layer, above, low, high, right - left, d, stride, column, w, target, ld)
         if below[ACTIVATE] != 0 and below[PULL] == 0:
             if pieces == 1:
-                call(None, plan[MULTIPLY], (out, slope, full(rows * ld)))
+                call(None, below[SLOPE], (out, slope, full(rows * ld)))
             else:
                 for i in range(rows):
                     here = size * (i * ld + left)
-                    call(None, plan[MULTIPLY], (out + here, slope + here, right - left))
+                    call(None, below[SLOPE], (out + here, slope + here, right - left))
     if below[PULL] != 0 and me == 0:
         call(None, below[PULL], (base + size * (below[A] + low * ld), out, rows, n_in, ld))
 
@@ -277,23 +268,9 @@ def other_back(like, plan, layer, below, wanted, base, m, grad):
         call(None, layer[BACK], (d, z, scale, plan[THETA_AT] + size * layer[THETA], grad, m, n, ld))
     if wanted and below[ACTIVATE] != 0:
         if below[PULL] == 0:
-            call(None, plan[MULTIPLY], (d, base + size * below[Z], full(m * ld)))
+            call(None, below[SLOPE], (d, base + size * below[Z], full(m * ld)))
         else:
             call(None, below[PULL], (base + size * below[A], d, m, n, ld))
-
-
-@inner
-def finish_block(like, plan, facts, numbers, partials, measured, start, n_weights, n, g, block):
-    """A part of the gradient is there: add the penalty's, measure it, take the step (unless it is clipped first)."""
-    size = bytes_of(like)
-    p = plan[THETA_AT] + size * start
-    if plan[PENALISE] != 0 and n_weights > 0:
-        l1, l2 = to(like, facts[L1]), to(like, facts[L2])
-        partials[2 * block] = call(like, plan[PENALISE], (p, g, n_weights, l1, l2))
-    if measured:
-        partials[2 * block + 1] = call(0.0, plan[SQUARES], (g, n, 1.0))
-    if plan[CLIP] == 0:
-        call(None, plan[STEP], (p, g, plan[SLOTS_AT] + size * start, plan[P], n, numbers, like))
 
 
 @inner
@@ -304,51 +281,3 @@ def part_gradient(like, plan, layer, is_last, base, low, high, m):
     d = base + size * (layer[DELTA] + low * stride)
     g = base + size * (layer[GRADS] + (rows * layer[N_OUT] if low > 0 else 0))
     layer_gradient(like, plan, layer, base, low, high, int64(0), rows, d, stride, column, like, to(like, 0), g)
-
-
-@inner
-def add_parts(like, n, alpha, first, other, both, beta, target):
-    """target = beta target + alpha (first + other); without `both` there is no other part."""
-    F, O, T, zero = pointer(like, first), pointer(like, other), pointer(like, target), to(like, 0)
-    if beta == 0:
-        for i in range(n):
-            T[i] = zero
-    if both:
-        for i in range(n):
-            T[i] += alpha * (F[i] + O[i])
-    else:
-        for i in range(n):
-            T[i] += alpha * F[i]
-
-
-@inner
-def update(like, plan, layer, is_last, facts, numbers, partials, measured, base, m, me):
-    """[W; b] += step for [A 1]^T delta: each thread takes some of the blocks of rows."""
-    size, team = bytes_of(like), plan[TEAM]
-    stride, column = strides(plan, layer, is_last, m)
-    rows, n, block, d = layer[ROWS], layer[N_OUT], layer[BLOCK], base + size * layer[DELTA]
-    middle = m if plan[PARTS] == 1 else min(m, full(m // 2))
-    direct = plan[DIRECT] != 0 and not measured
-    for b in range(me, (rows + block - 1) // block, team):
-        low, high = b * block, min(rows, (b + 1) * block)
-        start = layer[THETA] + low * n
-        if direct:
-            alpha, beta, g = -pointer(like, numbers)[0], like, plan[THETA_AT] + size * start
-        else:
-            alpha, beta = like, to(like, 0)
-            g = plan[SCRATCH_AT] + size * (start if plan[CLIP] != 0 else me * plan[LARGEST_BLOCK])
-        if layer[GRADS] != 0:
-            first = base + size * (layer[GRADS] + low * n)
-            add_parts(like, (high - low) * n, alpha, first, first + size * rows * n, middle < m, beta, g)
-        elif layer[WORDS] != 0 and middle < m:  # each part has bits of its own
-            other = d + size * middle * stride
-            layer_gradient(like, plan, layer, base, int64(0), middle, low, high, d, stride, column, alpha, beta, g)
-            layer_gradient(like, plan, layer, base, middle, m, low, high, other, stride, column, alpha, like, g)
-        else:
-            layer_gradient(like, plan, layer, base, int64(0), m, low, high, d, stride, column, alpha, beta, g)
-        if not direct:
-            n_weights = (min(high, layer[N_IN]) - low) * n
-            finish_block(
-                like, plan, facts, numbers, partials, measured, start, n_weights, (high - low) * n, g,
-                layer[FIRST_BLOCK] + b,
-            )  # fmt: skip

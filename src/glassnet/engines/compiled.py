@@ -198,9 +198,10 @@ class FusedLoop:
 
     def _plan_kernels(self) -> None:
         job, plan, T = self.job, self.plan, self.dtype.type
+        plan[t.MULTIPLY] = kernels.address("multiply", T)
         for layer, row in zip(job.net.layers, self.layers, strict=True):
             if isinstance(layer, Dense):
-                if row[t.OUT] != row[t.A]:
+                if layer.function != IDENTITY and layer is not job.net.layers[-1]:
                     self._activate(layer, row)
             else:
                 forward, back = NORMS[type(layer)]
@@ -216,7 +217,6 @@ class FusedLoop:
         if plan[t.ONE_ROW]:
             for place, name in ((t.ROW_FORWARD, "row_forward"), (t.ROW_BACK, "row_back"), (t.ROW_ADD, "row_add")):
                 plan[place] = kernels.address(name, T)
-        plan[t.MULTIPLY] = kernels.address("multiply", T)
         n_numbers = len(self.rule.numbers(1, 1.0))
         plan[t.STEP] = kernels.address("step", T, self.rule.formula, len(self.slots_), n_numbers)
         plan[t.SQUARES] = kernels.address("square_sum", T)
@@ -232,9 +232,13 @@ class FusedLoop:
         return kernels.address("gather", self.dtype.type, rows.dtype.type.__name__)
 
     def _activate(self, layer: Dense, row: Array) -> None:
-        function = layer.function
-        if function.elementwise:
-            row[t.ACTIVATE] = kernels.address("activate", self.dtype.type, function.f, function.df)
+        function, T = layer.function, self.dtype.type
+        if function.elementwise and row[t.Z] == row[t.A]:
+            row[t.ACTIVATE] = kernels.address("value", T, function.f)
+            row[t.SLOPE] = kernels.address("slope", T, function.df)
+        elif function.elementwise:
+            row[t.ACTIVATE] = kernels.address("activate", T, function.f, function.df)
+            row[t.SLOPE] = self.plan[t.MULTIPLY]
         else:
             row[t.ACTIVATE], row[t.PULL] = self._softmax(function)
 

@@ -1,7 +1,8 @@
 """The loop: whole epochs of mini-batch training in one compiled call.
 
     gather the rows of the batch                                  [A 1]
-    forward     [A 1] [W; b] -> z,  a = f(z),  z <- f'(z)         layer by layer
+    forward     [A 1] [W; b] -> z,  a = f(z),  z <- f'(z)         layer by layer (a takes the place of z where f' is
+                                                                  a function of a alone, as that of tanh is)
     loss        delta = dJ/dz_L, and the cost
     back        dA = delta W^T,  dA <- dA f'(z)                   layer by layer
     update      [W; b] += step of the rule for [A 1]^T delta      block by block, while the gradient is near
@@ -24,7 +25,6 @@ from glassnet.engines.batch import (
     copy,
     dense_back,
     dense_forward,
-    finish_block,
     full,
     gather,
     layer_at,
@@ -32,7 +32,6 @@ from glassnet.engines.batch import (
     other_forward,
     output_loss,
     part_gradient,
-    update,
     wait_for_all,
     wait_for_pieces,
 )  # fmt: skip
@@ -110,6 +109,7 @@ from glassnet.engines.tables import (
     P,
     Q,
 )  # fmt: skip
+from glassnet.engines.updates import finish_block, update
 from glassnet.engines.zeros import edge, mark_zeros
 
 __all__ = ["loop", "shuffle"]
@@ -183,7 +183,8 @@ def back(like, plan, facts, numbers, partials, measured, low, high, m, me):
             g = plan[SCRATCH_AT] + size * (start if plan[CLIP] != 0 else 0)
             other_back(like, plan, layer, below, l > 0, base, m, g)
             if n > 0:
-                finish_block(like, plan, facts, numbers, partials, measured, start, int64(0), n, g, layer[FIRST_BLOCK])
+                none, block = int64(0), layer[FIRST_BLOCK]
+                finish_block(like, plan, facts, numbers, partials, measured, start, none, n, g, block, none)
         wait_for_pieces(plan)
 
 

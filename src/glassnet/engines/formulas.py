@@ -26,7 +26,7 @@ from glassnet import activations
 from glassnet.engines.elementary import FLAGS, namespace
 from glassnet.engines.storage import digest
 
-__all__ = ["Unlike", "apply", "fingerprint", "first_line", "register"]
+__all__ = ["Unlike", "apply", "fingerprint", "first_line", "looks_at", "register"]
 
 
 class Unlike(Exception):
@@ -86,6 +86,17 @@ def _names(code: CodeType) -> frozenset[str]:
 
 def _with_numbers(code: CodeType, dtype: Any) -> CodeType:
     return code.replace(co_consts=tuple(dtype(c) if isinstance(c, float) else c for c in code.co_consts))
+
+
+def looks_at(function: Callable[..., Any], argument: int) -> bool:
+    """Whether the function reads that argument: the derivative of tanh, 1 - a^2, takes (z, a) and looks at a alone."""
+    if not isinstance(function, FunctionType):
+        return True
+    name = function.__code__.co_varnames[argument]
+    return any(
+        name in (step.argval if isinstance(step.argval, tuple) else (step.argval,))  # some instructions take two
+        for step in dis.get_instructions(function.__code__)
+    )
 
 
 # ---- formulas by fingerprint --------------------------------------------------------------------------------------

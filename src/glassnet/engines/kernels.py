@@ -1,6 +1,7 @@
 """Kernels: one pass over contiguous numbers each, compiled on first use, kept on disk, called by address.
 
     activate      a = f(z) and z <- f'(z), a layer's activation and its derivative in one pass
+    value         z <- f(z), where a is all that f' looks at; slope multiplies by f' on the way back
     output        delta = dL/dz times a share, and the sum of the costs, with the output activation in the same pass
     cross_entropy the same for softmax outputs, for a matrix (classes, samples): every loop runs along the samples
     step          theta += step, with the rule's slots: each array is read and written once
@@ -84,6 +85,33 @@ def activate(number: Any, dtype: type, f: str, df: str) -> Any:
             ai = apply(f, zi)
             a[i] = ai
             z[i] = apply(df, zi, ai)
+
+    return void(p, p, int64), run
+
+
+@kernel
+def value(number: Any, dtype: type, f: str) -> Any:
+    """(z, z, n): z <- f(z). The second pointer is not looked at: two to one array are never vectorised."""
+    p = types.CPointer(number)
+
+    def run(z, same, n):
+        widest()
+        for i in range(n):
+            z[i] = apply(f, z[i])
+
+    return void(p, p, int64), run
+
+
+@kernel
+def slope(number: Any, dtype: type, df: str) -> Any:
+    """(x, a, n): x <- x f', where f' looks at a alone."""
+    p = types.CPointer(number)
+
+    def run(x, a, n):
+        widest()
+        for i in range(n):
+            ai = a[i]
+            x[i] *= apply(df, ai, ai)
 
     return void(p, p, int64), run
 

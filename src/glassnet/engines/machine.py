@@ -28,6 +28,7 @@ __all__ = [
     "numbers_at",
     "pointer",
     "power_of_two",
+    "prefetch",
     "select",
     "set_back",
     "to",
@@ -257,6 +258,19 @@ def gemm(
     whole = types.int64
     signature = types.void(whole, whole, whole, whole, whole, alpha, whole, whole, whole, whole, alpha, whole, whole)
     return signature, codegen
+
+
+@intrinsic
+def prefetch(typingctx: Any, address: Any) -> Any:
+    """Ask for the line of the cache at `address`, to be written to: another core may have it."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.FunctionType(ir.VoidType(), [PLAIN_C, INT[32], INT[32], INT[32]])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [builder.inttoptr(args[0], PLAIN_C), *(INT[32](k) for k in (1, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), codegen
 
 
 # ---- several threads ----------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import int64
 
-from glassnet.engines.batch import copy, finish_block, full, layer_at
+from glassnet.engines.batch import copy, full, layer_at
 from glassnet.engines.machine import bytes_of, call, inner, pointer, to
 from glassnet.engines.tables import (
     A_IN,
@@ -24,7 +24,6 @@ from glassnet.engines.tables import (
     GATHER_Y,
     LAYERS,
     MEMORY_AT,
-    MULTIPLY,
     N_IN,
     N_OUT,
     ORDER_AT,
@@ -39,6 +38,7 @@ from glassnet.engines.tables import (
     ROWWISE,
     SAMPLE_WEIGHTS_AT,
     SCRATCH_AT,
+    SLOPE,
     SMOOTHING,
     SOFTMAX,
     SPARE,
@@ -58,6 +58,7 @@ from glassnet.engines.tables import (
     A,
     Z,
 )  # fmt: skip
+from glassnet.engines.updates import finish_block
 
 __all__ = ["one_row"]
 
@@ -108,7 +109,8 @@ def row_update(like, plan, layer, facts, numbers, partials, measured, a, d):
         g = plan[SCRATCH_AT] + size * (start if plan[CLIP] != 0 else 0)
         call(None, plan[ROW_ADD], (n, k, like, a, d, bias, to(like, 0), g))
         finish_block(
-            like, plan, facts, numbers, partials, measured, start, n * k, n * layer[ROWS], g, layer[FIRST_BLOCK]
+            like, plan, facts, numbers, partials, measured, start, n * k, n * layer[ROWS], g, layer[FIRST_BLOCK],
+            int64(0),
         )  # fmt: skip
 
 
@@ -138,7 +140,7 @@ def one_row(like, plan, facts, numbers, partials, measured, start):
                 theta = plan[THETA_AT] + size * layer[THETA]
                 call(None, plan[ROW_BACK], (layer[N_OUT], n_in, d, theta, out))
                 if below[ACTIVATE] != 0:
-                    call(None, plan[MULTIPLY], (out, base + size * below[Z], full(n_in)))
+                    call(None, below[SLOPE], (out, base + size * below[Z], full(n_in)))
             here = base + size * layer[A_IN] if l > 0 else x
             row_update(like, plan, layer, facts, numbers, partials, measured, here, d)
             d = out

@@ -2,7 +2,7 @@
 
 Work memory is one vector. For the largest batch of m rows it holds, layer by layer, a[l] (m, units + 1), whose last
 column is 1, so that [A 1] [W; b] = A W + b is one product and [A 1]^T dZ gives both gradients (W and b lie one after
-the other in theta); z[l] of the same shape where the layer has an activation, overwritten by f'(z); what the layer
+the other in theta); z[l] of the same shape where f' is not a function of a alone, overwritten by f'(z); what the layer
 keeps for the way back; and delta[l] of the same shape. The last delta stands where z was.
 """
 
@@ -18,6 +18,7 @@ import numpy as np
 from glassnet.activations import get
 from glassnet.arrays import Array
 from glassnet.engines import tables as t
+from glassnet.engines.formulas import looks_at
 from glassnet.layers import BatchNorm, Dense, Dropout, Layer, LayerNorm
 from glassnet.network import Network
 
@@ -112,8 +113,7 @@ def write(net: Network, m: int, *, lanes: int = 0, marked: int = 100, half_speed
         row[[t.THETA, t.SIZE, t.STATS]] = theta, size, stats
         row[[t.A_IN, t.LD_IN, t.LD]] = a_in, n_in + 1, ld
         row[t.A] = memory.take(m * ld)
-        plain = isinstance(layer, Dense) and (ends or layer.function == IDENTITY)
-        row[t.Z] = row[t.A] if plain else memory.take(m * ld)
+        row[t.Z] = row[t.A] if isinstance(layer, Dense) and (ends or _in_place(layer)) else memory.take(m * ld)
         row[t.OUT] = row[t.Z] if isinstance(layer, Dense) else row[t.A]
         row[[t.PIECES, t.BACK_PIECES, t.BLOCK]] = 1
         if isinstance(layer, Dense):
@@ -175,6 +175,11 @@ def _goes_row_by_row(net: Network, table: Array, lanes: int) -> bool:
     plain = len(layers) == len(net.layers) and all(layer.function.elementwise for layer in layers[:-1])
     narrow = max(net.sizes[1:]) <= WIDEST * lanes and bool(np.all(table[:, t.BLOCK] >= table[:, t.ROWS]))
     return plain and narrow and not table[0, t.LEAVES_OUT]
+
+
+def _in_place(layer: Dense) -> bool:
+    """Whether a may take the place of z."""
+    return (layer.function.elementwise and not looks_at(layer.function.df, 0)) or layer.function == IDENTITY
 
 
 def _densest(n: int, lanes: int, slow: bool) -> int:

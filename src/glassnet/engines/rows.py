@@ -14,7 +14,7 @@ from glassnet.engines.kernels import kernel
 from glassnet.engines.machine import bytes_of, pointer
 from glassnet.engines.micro import INT64, Writer, flip, lanes, scratch
 
-__all__: list[str] = []
+__all__ = ["copy_row"]
 
 BLOCK = 256
 """Numbers of a square block of vectors, at most."""

@@ -20,6 +20,7 @@ from numba.extending import intrinsic
 from glassnet.engines.kernels import kernel
 from glassnet.engines.machine import bytes_of, inner, pointer, to
 from glassnet.engines.micro import INT32, INT64, Writer, apart, lanes, scratch
+from glassnet.engines.rows import copy_row
 from glassnet.engines.tables import WORD
 from glassnet.engines.tiles import turn
 
@@ -254,10 +255,9 @@ def spread_row(
 def copy_rows(like, m, n, wide, b, ldb, panel):
     """Write B (m, n) into the panel, in rows of `wide` places."""
     apart()
-    B, P = pointer(like, b), pointer(like, panel)
+    size = bytes_of(like)
     for p in range(m):
-        for j in range(n):
-            P[p * wide + j] = B[p * ldb + j]
+        copy_row(like, n, b + size * p * ldb, panel + size * p * wide)
 
 
 @inner
@@ -272,7 +272,7 @@ def multiply_picked(like, m, n, k, bits, stride, far, a, row, step, b, ldb, alph
     blocks = max(1, -(-n // (MOST * L)))
     wide = -(-n // (blocks * L)) * L
     words = (k + WORD - 1) // WORD
-    some = max(1, NEAR // (WORD * size * wide))
+    some = words if k * size * wide <= NEAR else max(1, NEAR // (WORD * size * wide))
     factor = alpha if beta != 0 else like
     for j in range(0, n, wide):
         here, columns = beta, min(wide, n - j)

@@ -15,12 +15,13 @@ from __future__ import annotations
     SIZE,  # number of its parameters
     A_IN,
     LD_IN,  # places a row of A_IN
-    OUT,  # where the product goes: Z, or A for the identity and for the last layer
-    Z,  # f'(z); the mask of Dropout; X of BatchNorm and LayerNorm
+    OUT,  # where the product goes: Z of a dense layer, A of others
+    Z,  # what the slope is read from: f'(z), or A where that is enough; the mask of Dropout; X of the norms
     A,
     DELTA,  # dL/dz of a dense layer, dL/da of others
     LD,  # places a row of Z, A and DELTA
     ACTIVATE,  # address of a kernel; 0: identity
+    SLOPE,  # address of the kernel that multiplies by f' on the way back
     PULL,  # address of a kernel, where f' is no element-wise factor
     FORWARD,  # of the layers without products
     BACK,
@@ -40,7 +41,7 @@ from __future__ import annotations
     COLUMN_BITS,  # place of those of its columns
     SECOND_PART,  # from there to those of the second part of the batch
     LAYER_COLUMNS,
-) = range(33)
+) = range(34)
 
 WORD = 64
 """Bits of a word."""
