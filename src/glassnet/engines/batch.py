@@ -74,7 +74,7 @@ from glassnet.engines.tables import (
 from glassnet.engines.zeros import edge, layer_back, layer_forward, layer_gradient, mark_zeros
 
 __all__ = [
-    "copy", "dense_back", "dense_forward", "full", "gather", "layer_at", "other_back",
+    "copy", "dense_back", "dense_forward", "full", "gather", "layer_at", "middle_of", "other_back",
     "other_forward", "output_loss", "part_gradient", "strides", "wait_for_all", "wait_for_pieces",
 ]  # fmt: skip
 
@@ -105,10 +105,22 @@ def full(n):
 
 
 @inner
+def samples(plan, m):
+    """The places of m samples that lie side by side: with two parts, whole lines of the cache."""
+    return full(m) if plan[PARTS] == 1 else (m + 15) & -16
+
+
+@inner
+def middle_of(plan, m):
+    """The row with which the second part of a batch begins, and a line of the cache; m where there is none."""
+    return m if plan[PARTS] == 1 else min(m, max(16, (m // 2 + 8) & -16))
+
+
+@inner
 def strides(plan, layer, is_last, m):
     """Places from a row of z and delta to the next one, and from a column to the next; m is that of the whole batch."""
     if is_last and plan[OUTPUT_KIND] == TRANSPOSED:
-        return 1, full(m)
+        return 1, samples(plan, m)
     return layer[LD], 1
 
 
@@ -137,7 +149,7 @@ def gather(like, plan, base, d, k, start, low, high, m):
     call(None, plan[GATHER_X], (plan[X_AT], rows, a, n, d, plan[X_ROW], plan[X_COLUMN], d + 1, 1))
     fill_column(like, a, n, d + 1, d, like)
     if plan[OUTPUT_KIND] == TRANSPOSED:
-        row, column = 1, full(m)
+        row, column = 1, samples(plan, m)
     else:
         row, column = k, 1
     y += size * low * row

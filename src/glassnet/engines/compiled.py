@@ -23,7 +23,7 @@ from glassnet.activations import get, softmax
 from glassnet.arrays import Array
 from glassnet.engines import kernels, layer_kernels, products, program, row_kernels, rows, sparse, tiles
 from glassnet.engines import tables as t
-from glassnet.engines.addresses import address_of, sched_yield, strided
+from glassnet.engines.addresses import address_of, aligned, sched_yield, strided
 from glassnet.engines.blas import gemm_address, large
 from glassnet.engines.contract import Fused, Job, Standing
 from glassnet.engines.epoch import loop
@@ -136,15 +136,15 @@ class FusedLoop:
         self.slots_ = np.array(slots, T).reshape(len(slots), theta.size)
         self.snapshots, self.states = np.empty((2, theta.size), T), np.empty((2, state.size), T)
         self.snapshots[0], self.states[0] = self.theta, self.state  # the other takes no memory before it is written
-        self.memory = np.zeros(written.memory, T)
+        self.memory = aligned(written.memory, T)
         self.memory[written.weights : written.row_work] = 1
-        self.scratch = np.empty(theta.size if clipped else self.team * written.largest_block, T)
+        self.scratch = aligned(theta.size if clipped else self.team * written.largest_block, T)
         self.drawn, self.order = 0, self._unordered()
         self.bits = np.zeros(written.bits, np.int64)
-        self.partials = np.zeros((written.blocks, 2))
-        self.sync = np.zeros(16, np.int64)
-        self.place = np.zeros(t.PLACE_LENGTH, np.int64)
-        self.facts = np.zeros(t.FACT_LENGTH)
+        self.partials = aligned((written.blocks, t.NUMBERS_A_LINE), np.float64)
+        self.sync = aligned(16, np.int64)
+        self.place = aligned(t.PLACE_LENGTH, np.int64)
+        self.facts = aligned(t.FACT_LENGTH, np.float64)
         self.plan = np.zeros(t.PLAN_LENGTH, np.int64)
         self.numbers, self.results = np.zeros(1, T), np.zeros((1, 3))
 

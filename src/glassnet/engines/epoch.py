@@ -8,7 +8,7 @@
     update      [W; b] += step of the rule for [A 1]^T delta      block by block, while the gradient is near
 
 Every thread of a team runs this same function. In a network of dense layers it takes its part of the batch from the
-gathering to the last delta, and some blocks of the update: three barriers a batch. In others the threads share the
+gathering to the last delta, and some blocks of the update: two barriers a batch. In others the threads share the
 products of each layer, and wait for each other there. What a part, a piece and a block is depends on shapes alone,
 never on the number of threads, so the numbers do not either.
 """
@@ -25,9 +25,9 @@ from glassnet.engines.batch import (
     copy,
     dense_back,
     dense_forward,
-    full,
     gather,
     layer_at,
+    middle_of,
     other_back,
     other_forward,
     output_loss,
@@ -76,6 +76,7 @@ from glassnet.engines.tables import (
     N_IN,
     N_OUT,
     NEXT_UINT32,
+    NUMBERS_A_LINE,
     NUMBERS_AT,
     NUMBERS_STRIDE,
     ONE_ROW,
@@ -191,23 +192,24 @@ def back(like, plan, facts, numbers, partials, measured, low, high, m, me):
 @inner
 def there_and_back(like, plan, facts, numbers, partials, measured, start, m, me):
     """A batch of m through the network and back, each thread with its parts; return the sum of the costs."""
-    parts = plan[PARTS]
+    parts, middle = plan[PARTS], middle_of(plan, m)
     first, step = (0, 1) if parts == 1 else (me, plan[TEAM])
     for part in range(first, parts, step):
-        low, high = min(m, full(m * part // parts)), min(m, full(m * (part + 1) // parts))
+        low, high = (0, middle) if part == 0 else (middle, m)
+        place = COST + NUMBERS_A_LINE * part
         if high > low:
             cost = forward_and_loss(like, plan, facts, start, low, high, m, me)
             if parts > 1 or me == 0:
-                facts[COST + part] = cost
+                facts[place] = cost
             wait_for_pieces(plan)
-            if np.isfinite(facts[COST + part]):  # layers without products take a step on the way back
+            if np.isfinite(facts[place]):  # layers without products take a step on the way back
                 back(like, plan, facts, numbers, partials, measured, low, high, m, me)
         else:
-            facts[COST + part] = 0.0
+            facts[place] = 0.0
     wait_for_all(plan)
     cost = 0.0
     for part in range(parts):
-        cost += facts[COST + part]
+        cost += facts[COST + NUMBERS_A_LINE * part]
     return cost
 
 
@@ -226,7 +228,7 @@ def clipped_step(like, plan, facts, numbers, partials, me):
     """The step for the whole gradient, shortened to the length that is allowed."""
     size, n, total = bytes_of(like), plan[P], 0.0
     for b in range(plan[BLOCKS]):
-        total += partials[2 * b + 1]
+        total += partials[NUMBERS_A_LINE * b + 1]
     length = np.sqrt(total)
     if not length < np.inf:  # its square is too large for float64, it is not
         length = np.sqrt(call(0.0, plan[SQUARES], (plan[SCRATCH_AT], n, SMALL_UNIT))) / SMALL_UNIT
@@ -286,7 +288,7 @@ def close_epoch(like, plan, place, facts, partials):
         copy(like, plan[Q], plan[STATE_AT], plan[STATES_AT] + size * place[LATEST] * plan[Q])
         norm, results = 0.0, pointer(0.0, plan[RESULTS_AT] + 24 * place[EPOCHS])
         for b in range(plan[BLOCKS]):
-            norm += partials[2 * b + 1]
+            norm += partials[NUMBERS_A_LINE * b + 1]
         results[0] = facts[LOSS]
         results[1] = np.sqrt(norm)
         results[2] = penalty(like, plan, facts, theta)
@@ -296,16 +298,18 @@ def close_epoch(like, plan, place, facts, partials):
 
 
 @inner
-def close_batch(like, plan, place, facts, partials, cost, m, ends_epoch):
-    """Count the batch; one thread."""
+def mean_cost(plan, partials, cost, m):
+    """J, the penalty included: every thread finds the same."""
     J = cost / m
     if plan[PENALISE] != 0:
         for b in range(plan[BLOCKS]):
-            J += partials[2 * b]
-    if not np.isfinite(J):
-        place[END] = BAD_LOSS
-        facts[LOSS] = J
-        return
+            J += partials[NUMBERS_A_LINE * b]
+    return J
+
+
+@inner
+def close_batch(like, plan, place, facts, partials, J, m, ends_epoch):
+    """Count the batch; one thread, while the others begin the next one of the epoch."""
     if place[UPDATES] == 0:
         facts[FIRST_LOSS] = J
     facts[TOTAL] += J * m
@@ -320,13 +324,22 @@ def close_batch(like, plan, place, facts, partials, cost, m, ends_epoch):
 
 
 @inner
+def end_badly(place, facts, J, me):
+    """The loss of a batch is infinite or not a number: every thread has seen it and goes, the first one says so."""
+    if me == 0:
+        place[END] = BAD_LOSS
+        facts[LOSS] = J
+
+
+@inner
 def batches(like, plan_at, me):
     """Run plan[CALLS] batches from where `place` stands; one call for each thread of the team, all at once."""
     plan = pointer(0, plan_at)
     place, facts, partials = pointer(0, plan[PLACE_AT]), pointer(0.0, plan[FACTS_AT]), pointer(0.0, plan[PARTIALS_AT])
     batch, rows, size = plan[BATCH_SIZE], plan[M_ROWS], bytes_of(like)
+    at, updates, origin = place[BATCH], place[UPDATES], place[FROM]  # each thread counts for itself
     for _ in range(plan[CALLS]):
-        start = place[BATCH] * batch
+        start = at * batch
         m = min(batch, rows - start)
         ends_epoch = start + m >= rows
         measured = ends_epoch or plan[CLIP] != 0
@@ -334,15 +347,13 @@ def batches(like, plan_at, me):
             if me == 0:
                 shuffle(pointer(0, plan[ORDER_AT]), plan[ROWS_OF_DATA], plan[NEXT_UINT32], plan[ORDER_STATE])
             wait_for_all(plan)
-        numbers = plan[NUMBERS_AT] + size * (place[UPDATES] - plan[BEFORE]) * plan[NUMBERS_STRIDE]
+        numbers = plan[NUMBERS_AT] + size * (updates - plan[BEFORE]) * plan[NUMBERS_STRIDE]
         if plan[ONE_ROW] != 0:
-            cost = one_row(like, plan, facts, numbers, partials, measured, place[FROM] + start)
+            cost = one_row(like, plan, facts, numbers, partials, measured, origin + start)
         else:
-            cost = there_and_back(like, plan, facts, numbers, partials, measured, place[FROM] + start, m, me)
+            cost = there_and_back(like, plan, facts, numbers, partials, measured, origin + start, m, me)
         if not np.isfinite(cost):
-            if me == 0:
-                place[END] = BAD_LOSS
-                facts[LOSS] = cost
+            end_badly(place, facts, cost, me)
             return
         if plan[ONE_ROW] == 0:
             update_all(like, plan, facts, numbers, partials, measured, m, me)
@@ -350,11 +361,18 @@ def batches(like, plan_at, me):
         if plan[CLIP] != 0:
             clipped_step(like, plan, facts, numbers, partials, me)
             wait_for_all(plan)
-        if me == 0:
-            close_batch(like, plan, place, facts, partials, cost, m, ends_epoch)
-        wait_for_all(plan)
-        if place[END] != 0:
+        J = mean_cost(plan, partials, cost, m)
+        if not np.isfinite(J):
+            end_badly(place, facts, J, me)
             return
+        if me == 0:
+            close_batch(like, plan, place, facts, partials, J, m, ends_epoch)
+        at, updates = at + 1, updates + 1
+        if ends_epoch:
+            wait_for_all(plan)
+            if place[END] != 0:
+                return
+            at, origin = 0, place[FROM]
 
 
 def run(like, plan_at, me):

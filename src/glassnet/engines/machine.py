@@ -24,6 +24,7 @@ __all__ = [
     "flush_subnormals",
     "gemm",
     "inner",
+    "look_at",
     "mantissa",
     "numbers_at",
     "pointer",
@@ -287,6 +288,16 @@ def fetch_add(typingctx: Any, address: Any, amount: Any) -> Any:
     return types.int64(types.int64, types.int64), codegen
 
 
+@intrinsic
+def look_at(typingctx: Any, address: Any) -> Any:
+    """The int64 at `address`, which another thread may change."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.load_atomic(builder.inttoptr(args[0], ir.PointerType(INT[64])), "acquire", 8)
+
+    return types.int64(types.int64), codegen
+
+
 @register_jitable
 def barrier(sync: int, team: int, sched_yield: int) -> None:
     """Wait until all `team` threads are here. `sync` is the address of two zeros, 64 bytes apart."""
@@ -297,13 +308,13 @@ def barrier(sync: int, team: int, sched_yield: int) -> None:
 @register_jitable
 def wait(sync: int, team: int, sched_yield: int) -> None:
     """The barrier of a team of at least two."""
-    round_ = fetch_add(sync + 64, 0)
+    round_ = look_at(sync + 64)
     if fetch_add(sync, 1) == team - 1:
         fetch_add(sync, -team)
         fetch_add(sync + 64, 1)
         return
     spins = 0
-    while fetch_add(sync + 64, 0) == round_:
+    while look_at(sync + 64) == round_:
         spins += 1
         if spins > PATIENCE and sched_yield != 0:
             call(np.int32(0), sched_yield, ())

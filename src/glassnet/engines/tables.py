@@ -45,6 +45,9 @@ from __future__ import annotations
 
 WORD = 64
 """Bits of a word."""
+LINE = 64
+"""Bytes of a line of the cache. Two threads that write to one line, each to its own numbers, wait for each other."""
+NUMBERS_A_LINE = LINE // 8
 DENSE, DROPOUT, BATCH_NORM, LAYER_NORM = range(4)
 """Kinds of layers."""
 
@@ -152,7 +155,7 @@ ELEMENTWISE, TRANSPOSED, ROWWISE = range(3)
 GOING_ON, BAD_LOSS, BLOWN_UP, BAD_THETA = range(4)
 """Why a call ended early."""
 
-# ---- float64 numbers of the loop -------------------------------------------------------------------------------------
+# ---- float64 numbers of the loop: a line that none writes to, one for the first thread, one for each part ------------
 (
     L1,
     L2,
@@ -166,4 +169,4 @@ GOING_ON, BAD_LOSS, BLOWN_UP, BAD_THETA = range(4)
     LOSS,
     COST,  # of each part of a batch
     FACT_LENGTH,
-) = (*range(11), 12)
+) = (*range(7), *range(8, 11), 16, 32)

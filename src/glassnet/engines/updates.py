@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from numba import int64
 
-from glassnet.engines.batch import full, strides
+from glassnet.engines.batch import middle_of, strides
 from glassnet.engines.machine import bytes_of, call, inner, pointer, prefetch, to
 from glassnet.engines.tables import (
     BLOCK,
@@ -19,9 +19,10 @@ from glassnet.engines.tables import (
     L1,
     L2,
     LARGEST_BLOCK,
+    LINE,
     N_IN,
     N_OUT,
-    PARTS,
+    NUMBERS_A_LINE,
     PENALISE,
     ROWS,
     SCRATCH_AT,
@@ -40,8 +41,6 @@ __all__ = ["finish_block", "update"]
 
 AT_ONCE = 256
 """Numbers of theta that are updated at a time, where two parts of a batch have formed their gradient."""
-LINE = 64
-"""Bytes of a line of the cache."""
 
 
 @inner
@@ -50,15 +49,15 @@ def finish_block(like, plan, facts, numbers, partials, measured, start, n_weight
 
     Of its block, `done` numbers have been here before.
     """
-    size = bytes_of(like)
+    size, place = bytes_of(like), NUMBERS_A_LINE * block
     p = plan[THETA_AT] + size * start
     if plan[PENALISE] != 0 and n_weights > 0:
         l1, l2 = to(like, facts[L1]), to(like, facts[L2])
-        before = partials[2 * block] if done > 0 else 0.0
-        partials[2 * block] = before + call(like, plan[PENALISE], (p, g, n_weights, l1, l2))
+        before = partials[place] if done > 0 else 0.0
+        partials[place] = before + call(like, plan[PENALISE], (p, g, n_weights, l1, l2))
     if measured:
-        before = partials[2 * block + 1] if done > 0 else 0.0
-        partials[2 * block + 1] = before + call(0.0, plan[SQUARES], (g, n, 1.0))
+        before = partials[place + 1] if done > 0 else 0.0
+        partials[place + 1] = before + call(0.0, plan[SQUARES], (g, n, 1.0))
     if plan[CLIP] == 0:
         call(None, plan[STEP], (p, g, plan[SLOTS_AT] + size * start, plan[P], n, numbers, like))
 
@@ -121,7 +120,7 @@ def update(like, plan, layer, is_last, facts, numbers, partials, measured, base,
     size, team = bytes_of(like), plan[TEAM]
     stride, column = strides(plan, layer, is_last, m)
     rows, n, block, d = layer[ROWS], layer[N_OUT], layer[BLOCK], base + size * layer[DELTA]
-    middle = m if plan[PARTS] == 1 else min(m, full(m // 2))
+    middle = middle_of(plan, m)
     direct = plan[DIRECT] != 0 and not measured
     for b in range(me, (rows + block - 1) // block, team):
         low, high = b * block, min(rows, (b + 1) * block)
