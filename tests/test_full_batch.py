@@ -6,9 +6,12 @@ import threading
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import glassnet as gn
-from glassnet.full_batch import FullBatch, blocks_of
+from glassnet.engines import AddUp
+from glassnet.full_batch import LANES, FullBatch, blocks_of, lanes_of
 
 
 @pytest.mark.parametrize("engine", ["numpy", "numba"])
@@ -26,6 +29,29 @@ def test_many_rows_are_evaluated_block_by_block(m: int, weighted: bool, engine: 
     whole, slope = objective.value_and_grad(theta, X, Y, weights)
     np.testing.assert_allclose(J, whole, rtol=1e-12)
     np.testing.assert_allclose(grad, slope, rtol=1e-9, atol=1e-14)
+
+
+@given(m=st.integers(1, 100_000), width=st.integers(1, 3000), norm=st.booleans())
+def test_lanes_hold_every_row_once(m: int, width: int, norm: bool) -> None:
+    net = gn.Network(3, [gn.Dense(width), *([gn.BatchNorm()] if norm else []), gn.Dense(2)])
+    lanes = lanes_of(net, m)
+    rows = [row for lane in lanes for part in lane for row in (part.start, part.stop)]
+    assert rows[0] == 0
+    assert rows[-1] == m
+    assert rows[1:-1:2] == rows[2:-1:2], "each block begins where the last one ended"
+    assert all(part.start < part.stop for lane in lanes for part in lane)
+    assert len(lanes) in (1, 2, LANES)
+    assert (len(lanes) == 1) == (blocks_of(net, m) == 1)
+    sizes = [sum(part.stop - part.start for part in lane) for lane in lanes]
+    assert max(sizes) - min(sizes) <= 1, "as much work for each"
+
+
+@given(rows=st.integers(1, 1000), batch=st.integers(1, 400), others=st.integers(0, 50))
+def test_batches_count_by_their_rows(rows: int, batch: int, others: int) -> None:
+    batch, total = min(batch, rows), rows + others
+    (shares,) = AddUp(batch, rows, total).numbers(np.arange(1, -(-rows // batch) + 1), 0.0)
+    np.testing.assert_allclose(shares.sum(), rows / total)
+    assert (shares > 0).all()
 
 
 COMPILED = {
@@ -86,18 +112,18 @@ def test_the_number_of_threads_changes_no_bit(engine: str, monkeypatch: pytest.M
         assert run.theta.tobytes() == runs[0].theta.tobytes()
         np.testing.assert_array_equal(run.history["loss"], runs[0].history["loss"])
     seen = set()
-    block = FullBatch._block
+    some = FullBatch._some
 
     def watched(self, *arguments):
         seen.add(threading.current_thread().name)
-        return block(self, *arguments)
+        return some(self, *arguments)
 
-    monkeypatch.setattr(FullBatch, "_block", watched)
+    monkeypatch.setattr(FullBatch, "_some", watched)
     with FullBatch(objective, theta, *objective.check(X, Y, None), n_threads=3) as function:
         assert function.team == 3
         function()
-    assert 1 <= len(seen) <= 3
-    assert all(name.startswith("glassnet") for name in seen)
+    assert 2 <= len(seen) <= 3
+    assert {name for name in seen if not name.startswith("glassnet")} == {threading.current_thread().name}
     assert FullBatch(objective, theta, *objective.check(X[:50], Y[:50], None), n_threads=3).team == 1, "too little work"
     with pytest.raises(gn.GlassnetError, match="n_threads"):
         gn.minimize(objective, theta, X, Y, n_threads=0)

@@ -9,9 +9,8 @@ under a rule that takes no step.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cached_property
 from itertools import pairwise
 from math import inf
@@ -21,14 +20,13 @@ from typing import Self
 import numpy as np
 
 from glassnet.arrays import Array
-from glassnet.engines import Fused, Job, fusing
+from glassnet.engines import AddUp, Fused, Job, fusing
 from glassnet.engines.threads import allowed
 from glassnet.layers import BatchNorm, Mode
 from glassnet.network import Network, Work
 from glassnet.objective import Objective
-from glassnet.rules import Number, Slots
 
-__all__ = ["FullBatch", "blocks_of"]
+__all__ = ["FullBatch", "blocks_of", "lanes_of"]
 
 BLOCK, FEWEST = 1 << 15, 256
 """About so many activations of the widest layer are computed at a time, and for at least so many rows."""
@@ -39,10 +37,19 @@ WORTH = 1 << 21
 
 
 def blocks_of(net: Network, m: int) -> int:
-    """Return in how many blocks m rows are evaluated; BatchNorm needs all of them at once."""
+    """Return in how many blocks m rows are evaluated, at least; BatchNorm needs all of them at once."""
     if any(isinstance(layer, BatchNorm) for layer in net.layers):
         return 1
     return max(1, min(-(-m * max(net.sizes[1:]) // BLOCK), m // FEWEST))
+
+
+def lanes_of(net: Network, m: int) -> list[list[slice]]:
+    """Return the blocks of rows of each lane: as many for each, and of equal size but for the last."""
+    blocks = blocks_of(net, m)
+    lanes = blocks if blocks < 3 else LANES
+    edges = [m * lane // lanes for lane in range(lanes + 1)]
+    size = -(-edges[1] // -(-blocks // lanes))
+    return [[slice(at, min(at + size, high)) for at in range(low, high, size)] for low, high in pairwise(edges)]
 
 
 class FullBatch:
@@ -64,10 +71,8 @@ class FullBatch:
         evaluations: int = 1,
     ) -> None:
         net, m = objective.net, len(X)
-        blocks = blocks_of(net, m)
         self.objective, self.theta, self.data = objective, theta, (X, Y, weights)
-        self.parts = [slice(m * i // blocks, m * (i + 1) // blocks) for i in range(blocks)]
-        self.lanes = [range(lane, blocks, LANES) for lane in range(min(LANES, blocks))]
+        self.lanes = lanes_of(net, m)
         small = m * sum(a * b for a, b in pairwise(net.sizes)) < WORTH
         self.team = 1 if small else min(len(self.lanes), n_threads or allowed())
         self.pool: ThreadPoolExecutor | None = None
@@ -76,22 +81,32 @@ class FullBatch:
     @cached_property
     def loops(self) -> list[Fused] | None:
         """A loop of the engine for each lane; None where the engine has none, or it does not pay."""
-        engine, objective = fusing(self.objective.run_on), self.objective
+        engine = fusing(self.objective.run_on)
         if engine is None:
             return None
-        (X, Y, weights), unused = self.data, np.random.default_rng(0)
-        largest = max(part.stop - part.start for part in self.parts)
-        job = Job(
-            objective.net, objective.loss_record, objective.matched, objective.l1, objective.l2, _Standstill(),
-            X, Y, weights, largest, self.evaluations, len(X), False, None, unused, unused, None, inf, 1,
-        )  # fmt: skip
         loops: list[Fused] = []
-        for _ in self.lanes:
-            loop = engine.fuse(job, self.theta, objective.net.init_state(self.theta.dtype), ())
+        for lane in self.lanes:
+            loop = engine.fuse(self._job(lane), self.theta, self._state(), (np.zeros_like(self.theta),))
             if loop is None:
                 return None
             loops.append(loop)
         return loops
+
+    def _job(self, lane: list[slice]) -> Job:
+        """A run over the rows of a lane, a block a batch, under a rule that adds up gradients."""
+        objective, unused = self.objective, np.random.default_rng(0)
+        X, Y, weights = (None if array is None else array[lane[0].start : lane[-1].stop] for array in self.data)
+        assert X is not None
+        assert Y is not None
+        block = lane[0].stop - lane[0].start
+        return Job(
+            objective.net, objective.loss_record, objective.matched, objective.l1, objective.l2,
+            AddUp(block, len(X), len(self.data[0])), X, Y, weights, block, self.evaluations, len(X), False, None,
+            unused, unused, None, inf, 1, len(self.lanes),
+        )  # fmt: skip
+
+    def _state(self) -> Array:
+        return self.objective.net.init_state(self.theta.dtype)
 
     @cached_property
     def work(self) -> list[Work]:
@@ -100,7 +115,7 @@ class FullBatch:
 
     def __enter__(self) -> Self:
         if self.team > 1:
-            self.pool = ThreadPoolExecutor(self.team, "glassnet")
+            self.pool = ThreadPoolExecutor(self.team - 1, "glassnet")
         return self
 
     def __exit__(
@@ -112,9 +127,19 @@ class FullBatch:
 
     def __call__(self) -> tuple[float, Array]:
         """Return J and its gradient (P,) at `theta`; the next call may write into the same memory."""
-        numbers = range(len(self.lanes))
         self._make_memory()
-        sums = list(map(self._lane, numbers) if self.pool is None else self.pool.map(self._lane, numbers))
+        numbers = range(len(self.lanes))
+        if self.pool is None:
+            sums = self._some(numbers)
+        else:  # this thread takes the first share
+            shares = [numbers[first :: self.team] for first in range(self.team)]
+            others = [self.pool.submit(self._some, share) for share in shares[1:]]
+            try:
+                done = [self._some(shares[0])]
+            finally:
+                wait(others)
+            done += [other.result() for other in others]
+            sums = [done[lane % self.team][lane // self.team] for lane in numbers]
         total, gradient = sums[0]
         for J, grad in sums[1:]:
             total += J
@@ -125,50 +150,27 @@ class FullBatch:
         """Make what lanes need at the first call, before there are threads; who never calls needs no memory."""
         return self.work if self.loops is None else self.loops
 
-    def _lane(self, lane: int) -> tuple[float, Array]:
-        """Return the sums over the blocks of a lane, each with the share of its rows."""
-        total, sums = 0.0, None
+    def _some(self, lanes: Sequence[int]) -> list[tuple[float, Array]]:
+        """Return J and its gradient over the rows of some lanes, as their share of all rows."""
+        if self.loops is not None:
+            first, *following = (self.loops[lane] for lane in lanes)
+            return first.sums(following)
         with np.errstate(over="ignore", invalid="ignore"):  # of a step too long; a thread has settings of its own
-            for block in self.lanes[lane]:
-                part = self.parts[block]
-                J, grad = self._block(lane, part)
-                share = (part.stop - part.start) / len(self.data[0])
-                if share == 1:
-                    return J, grad
-                total += share * J
-                sums = share * grad if sums is None else sums + share * grad
+            return [self._lane(lane) for lane in lanes]
+
+    def _lane(self, lane: int) -> tuple[float, Array]:
+        """Return the sums over the blocks of a lane by the reference engine, each with the share of its rows."""
+        X, Y, weights = self.data
+        total, sums = 0.0, None
+        for part in self.lanes[lane]:
+            w = None if weights is None else weights[part]
+            J, grad, _ = self.objective.evaluate(
+                self.theta, X[part], Y[part], w, None, Mode(training=True), self.work[lane]
+            )
+            share = len(X[part]) / len(X)
+            if share == 1:
+                return float(J), grad
+            total += share * float(J)
+            sums = share * grad if sums is None else sums + share * grad
         assert sums is not None
         return total, sums
-
-    def _block(self, lane: int, part: slice) -> tuple[float, Array]:
-        """Return J and its gradient for some of the rows, in the memory of a lane."""
-        if self.loops is not None:
-            return self.loops[lane].loss_and_gradient(part.start, part.stop)
-        X, Y, weights = self.data
-        w = None if weights is None else weights[part]
-        J, grad, _ = self.objective.evaluate(
-            self.theta, X[part], Y[part], w, None, Mode(training=True), self.work[lane]
-        )
-        return float(J), grad
-
-
-@dataclass(frozen=True)
-class _Standstill:
-    """A rule that takes no step, of a length that is limited: so the loop forms the whole gradient first."""
-
-    max_norm: float = inf
-
-    @property
-    def rule(self) -> _Standstill:
-        return self
-
-    def numbers(self, t: Number, rate: Number) -> tuple[Number, ...]:
-        return (0.0,)
-
-    @property
-    def formula(self) -> Callable[[Array, Array, Slots, tuple[Number, ...]], tuple[Array, Slots]]:
-        return _no_step
-
-
-def _no_step(g: Array, theta: Array, slots: Slots, numbers: tuple[Number, ...]) -> tuple[Array, Slots]:
-    return theta - theta, slots

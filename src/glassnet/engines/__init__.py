@@ -7,11 +7,11 @@ from functools import cache
 from importlib.util import find_spec
 from typing import cast
 
-from glassnet.engines.contract import Engine, Fused, FusingEngine, Job, Standing
+from glassnet.engines.contract import AddUp, Engine, Fused, FusingEngine, Job, Standing
 from glassnet.engines.notices import say_once
 from glassnet.errors import choose
 
-__all__ = ["ENGINES", "Engine", "Fused", "Job", "Standing", "fusing", "get_engine", "say_once"]
+__all__ = ["ENGINES", "AddUp", "Engine", "Fused", "Job", "Standing", "fusing", "get_engine", "say_once"]
 
 
 def _reference() -> Engine:

@@ -13,6 +13,7 @@ evaluations (`forward`, `backward`, `jacobian`) are the reference engine's.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
 
@@ -342,16 +343,29 @@ class FusedLoop:
         run_team(work, team)
         return max(began)
 
-    def loss_and_gradient(self, low: int, high: int) -> tuple[float, Array]:
-        """Return J over rows low ... high - 1 and dJ/dtheta (P,), in this loop's memory, at theta as it is now."""
-        plan, place = self.plan, self.place
-        plan[[t.BATCH_SIZE, t.M_ROWS, t.CALLS, t.TEAM]] = high - low, 2 * len(self.job.X), 1, 1  # no epoch ends
-        place[:] = 0
-        place[t.FROM], self.facts[t.TOTAL] = low, 0.0
-        self.run(1.0, plan.ctypes.data, 0)
-        if place[t.END] != t.GOING_ON:
-            return float(self.facts[t.LOSS]), self.scratch
-        return float(self.facts[t.TOTAL]) / (high - low), self.scratch
+    def sums(self, following: Sequence[FusedLoop]) -> list[tuple[float, Array]]:
+        """Return J and dJ/dtheta (P,) at theta as it is now; and those of the loops that follow."""
+        loops = [self, *following]
+        for one, after in zip(loops, [*following, None], strict=True):
+            one._begin_sums(0 if after is None else after.plan.ctypes.data)
+        self.run(1.0, self.plan.ctypes.data, 0)
+        return [one._ended_sums() for one in loops]
+
+    def _begin_sums(self, next_at: int) -> None:
+        plan, batches = self.plan, -(-self.job.rows // self.batch)
+        if plan[t.ENDLESS] == 0:
+            plan[[t.ENDLESS, t.CALLS, t.TEAM]] = 1, batches, 1
+            self._numbers(lambda first, count: 0.0, 0, batches)
+            plan[t.NUMBERS_AT] = self.numbers.ctypes.data
+        plan[t.NEXT_AT] = next_at
+        self.place[:] = 0
+        self.facts[t.TOTAL] = 0.0
+        self.slots_[:] = 0.0
+
+    def _ended_sums(self) -> tuple[float, Array]:
+        ended = self.place[t.END] == t.GOING_ON
+        J = self.facts[t.TOTAL] / self.rule.total if ended else self.facts[t.LOSS]
+        return float(J), self.slots_[0]
 
     def _numbers(self, rates: Any, first: int, count: int) -> None:
         """The rule's numbers for steps first ... first + count - 1, counted from 0; one row where none changes."""

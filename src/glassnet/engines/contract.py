@@ -5,7 +5,7 @@ Losses, penalties and rules stay outside: an engine is handed the functions that
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from glassnet.arrays import Array
 from glassnet.layers import Mode
 from glassnet.network import Network, Trace, Work
 
-__all__ = ["Engine", "Fused", "FusingEngine", "Job", "Standing"]
+__all__ = ["AddUp", "Engine", "Fused", "FusingEngine", "Job", "Standing"]
 
 
 class Engine(Protocol):
@@ -88,6 +88,31 @@ class Standing:
     epochs: int
 
 
+@dataclass(frozen=True)
+class AddUp:
+    """A rule that takes no step: its slot is the sum of the gradients of all batches, each times its share of rows."""
+
+    batch: int
+    rows: int
+    total: int
+    """Rows of all loops whose sums are to be added."""
+
+    def numbers(self, t: Any, rate: Any) -> tuple[Any]:
+        """Return the share of batch t = 1, 2, ..."""
+        return (np.minimum(self.batch, self.rows - self.batch * (np.asarray(t) - 1)) / self.total,)
+
+    @property
+    def formula(self) -> Callable[..., Any]:
+        """The equation."""
+        return _add_up
+
+
+def _add_up(g: Array, theta: Array, slots: Any, numbers: Any) -> tuple[Any, Any]:
+    (total,) = slots
+    (share,) = numbers
+    return 0.0, (total + share * g,)
+
+
 class Fused(Protocol):
     """A loop over whole epochs that stands at the end of one; it owns its theta."""
 
@@ -137,10 +162,10 @@ class Fused(Protocol):
     def stand(self, standing: Standing) -> None:
         """Go on from there: called before the first epoch, on a loop made with the standing's theta and slots."""
 
-    def loss_and_gradient(self, low: int, high: int) -> tuple[float, Array]:
-        """Return J over rows low ... high - 1 and dJ/dtheta (P,), in this loop's memory, at theta as it is now.
+    def sums(self, following: Sequence[Any]) -> list[tuple[float, Array]]:
+        """Return J and dJ/dtheta (P,) at theta as it is now, in the loop's memory; and those of the loops that follow.
 
-        For a rule whose gradient is limited, so that all of it is formed; at most `batch_size` rows.
+        For loops under the rule `AddUp`. All of them run in one call, one after the other.
         """
 
     def feed(self, job: Job) -> bool:

@@ -56,6 +56,7 @@ from glassnet.engines.tables import (
     COST,
     DENSE,
     END,
+    ENDLESS,
     EPOCHS,
     FACTS_AT,
     FIRST_BLOCK,
@@ -75,6 +76,7 @@ from glassnet.engines.tables import (
     MEMORY_AT,
     N_IN,
     N_OUT,
+    NEXT_AT,
     NEXT_UINT32,
     NUMBERS_A_LINE,
     NUMBERS_AT,
@@ -341,7 +343,7 @@ def batches(like, plan_at, me):
     for _ in range(plan[CALLS]):
         start = at * batch
         m = min(batch, rows - start)
-        ends_epoch = start + m >= rows
+        ends_epoch = plan[ENDLESS] == 0 and start + m >= rows
         measured = ends_epoch or plan[CLIP] != 0
         if start == 0 and plan[SHUFFLE] != 0:
             if me == 0:
@@ -376,9 +378,11 @@ def batches(like, plan_at, me):
 
 
 def run(like, plan_at, me):
-    """Call `batches`, with subnormal numbers taken for 0 meanwhile."""
+    """Call `batches` for the plan and those that follow it, with subnormal numbers taken for 0 meanwhile."""
     before = flush_subnormals()
-    batches(like, plan_at, me)
+    while plan_at != 0:
+        batches(like, plan_at, me)
+        plan_at = pointer(0, plan_at)[NEXT_AT]
     set_back(before)
 
 

@@ -60,6 +60,8 @@ DENSE, DROPOUT, BATCH_NORM, LAYER_NORM = range(4)
     PLACE_AT,
     SYNC_AT,
     YIELD,
+    NEXT_AT,  # of the plan that the same call runs after this one; 0: none
+    ENDLESS,  # whether no epoch ends: gradients are only added up
     TEAM,
     P,  # length of theta
     THETA_AT,
@@ -134,7 +136,7 @@ DENSE, DROPOUT, BATCH_NORM, LAYER_NORM = range(4)
     CLIP,
     AVERAGED,
     PLAN_LENGTH,
-) = range(81)
+) = range(83)
 
 ELEMENTWISE, TRANSPOSED, ROWWISE = range(3)
 """Kinds of outputs: any element-wise activation; softmax with its cross-entropy; softmax with another loss."""
