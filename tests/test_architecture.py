@@ -43,6 +43,7 @@ HOUSE = [
         "engines/stack",
         "engines/pace",
         "engines/addresses",
+        "engines/planning",
         "engines/compiled",
         "engines/automatic",
         "engines/__init__",
@@ -158,7 +159,7 @@ IN_TYPES = {"matplotlib": ("gallery/",)}
 
 COMPILED = {
     *("engines/machine", "engines/elementary", "engines/formulas", "engines/kernels", "engines/layer_kernels"),
-    *("engines/products", "engines/batch", "engines/epoch", "engines/compiled"),
+    *("engines/products", "engines/batch", "engines/epoch", "engines/planning", "engines/compiled"),
     *(
         "engines/micro",
         "engines/tiles",
