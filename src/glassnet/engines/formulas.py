@@ -13,7 +13,7 @@ from __future__ import annotations
 import dis
 import hashlib
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -90,12 +90,15 @@ def _with_numbers(code: CodeType, dtype: Any) -> CodeType:
 
 def looks_at(function: Callable[..., Any], argument: int) -> bool:
     """Whether the function reads that argument: the derivative of tanh, 1 - a^2, takes (z, a) and looks at a alone."""
-    if not isinstance(function, FunctionType):
-        return True
-    name = function.__code__.co_varnames[argument]
+    return not isinstance(function, FunctionType) or _reads(function.__code__, argument)
+
+
+@cache
+def _reads(code: CodeType, argument: int) -> bool:
+    name = code.co_varnames[argument]
     return any(
         name in (step.argval if isinstance(step.argval, tuple) else (step.argval,))  # some instructions take two
-        for step in dis.get_instructions(function.__code__)
+        for step in dis.get_instructions(code)
     )
 
 
@@ -112,7 +115,7 @@ def register(function: Callable[..., Any], dtype: type, *, single: bool = True) 
     key = f"{_name(function)}.{np.dtype(dtype).name}.{fingerprint(function)}"
     if key not in _registered:
         compiled = scalar(function, dtype)
-        if single and not (getattr(function, "__module__", "") or "").startswith("glassnet."):
+        if single and not _is_ours(function):
             try:
                 check_alike(function, compiled, dtype)
             except (NumbaError, UnsupportedBytecodeError, AttributeError, ValueError, TypeError) as error:
@@ -151,6 +154,20 @@ def check_alike(function: Callable[..., Any], compiled: Any, dtype: Any) -> None
 
 def fingerprint(function: Callable[..., Any]) -> str:
     """Return a text that changes with the formula, the numbers it holds, and the code of this engine."""
+    return _lasting(function) if _is_ours(function) else _fingerprint(function)
+
+
+def _is_ours(function: Any) -> bool:
+    return (getattr(function, "__module__", "") or "").startswith("glassnet.")
+
+
+@lru_cache(1024)
+def _lasting(function: Callable[..., Any]) -> str:
+    """The fingerprint of a formula of this library, whose surroundings stay as they are."""
+    return _fingerprint(function)
+
+
+def _fingerprint(function: Callable[..., Any]) -> str:
     result = hashlib.sha256(digest().encode())
     _digest(function, result, set())
     return result.hexdigest()[:16]
