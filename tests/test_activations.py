@@ -263,7 +263,7 @@ def test_a_pair_of_your_own() -> None:
     [
         ("rleu", r"unknown activation 'rleu': did you mean 'relu'\? Known: identity, sigmoid, "),
         ("zzz", r"unknown activation 'zzz': Known: identity, "),
-        ({"slope": 0.1}, "unknown activation None: Known"),
+        ({"slope": 0.1}, 'activation as a dictionary must be one with a "name"'),
         ({"name": "relu", "slope": 0.1}, r"activation 'relu' does not take \{'slope': 0.1\}"),
         ({"name": "leaky_relu", "alpha": 0.1}, r"does not take \{'alpha': 0.1\}.*unexpected keyword|got an unexpected"),
         ((np.sin,), r"activation must be a name or a pair of functions \(f, df\), received"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from glassnet.activations import ACTIVATIONS
-from glassnet.arrays import as_floats, as_matrix, as_rows, as_weights, check_count
+from glassnet.arrays import as_floats, as_matrix, as_rows, as_weights, check_count, generator
 from glassnet.errors import ELSEWHERE, GlassnetError, GlassnetTypeError, choose, fault, nearest, type_fault
 from glassnet.estimators.options import SOLVERS
 from glassnet.gallery import NAMES
@@ -104,6 +104,9 @@ def test_as_floats_keeps_or_widens(value: object, dtype: type) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (lambda: as_floats("X", None), "X must be an array, received None"),
+        (lambda: generator("a"), "rng must be a whole number from 0 up or a numpy.random.Generator, received 'a'"),
+        (lambda: generator(-1), "rng must be a whole number from 0 up"),
         (lambda: as_floats("X", [["a", "b"]]), "X must be numbers, received dtype <U1. Text and categories: see"),
         (lambda: as_floats("X", np.eye(2).astype(str)), r"X must be numbers, received dtype <U32.*X\.astype\(float\)"),
         (lambda: as_floats("X", np.array([b"1"])), "X must be numbers, received dtype"),

@@ -130,3 +130,15 @@ def test_wrong_arguments_are_named() -> None:
         Autoencoder(**SMALL).fit(X).inverse_transform(X)
     with pytest.raises(GlassnetError, match="sample_weight_val needs the rows"):
         Autoencoder().fit(X, sample_weight_val=np.ones(3))
+
+
+def test_the_code_is_that_of_the_fit() -> None:
+    """Arguments that are set afterwards belong to the next one."""
+    model = Autoencoder(**SMALL).fit(X)
+    code, names = model.transform(X), model.get_feature_names_out()
+    model.set_params(hidden_layer_sizes=(4,), code_layer=1)
+    np.testing.assert_array_equal(model.transform(X), code)
+    assert list(model.get_feature_names_out()) == list(names)
+    assert model.inverse_transform(code).shape == X.shape
+    assert model.partial_fit(X).code_layer_ == 2
+    assert model.fit(X).transform(X).shape == (150, 4)

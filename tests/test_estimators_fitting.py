@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_iris
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.preprocessing import scale
 
 from glassnet import MLPClassifier, MLPRegressor, train_many
@@ -58,3 +58,34 @@ def test_samples_seen_are_those_trained_on() -> None:
 def test_a_solver_has_no_plan() -> None:
     with pytest.raises(GlassnetError, match=r"solver must be a rule that takes batches.*Call fit instead"):
         plan_fit(MLPClassifier(solver="lbfgs"), X_iris, y_iris)
+
+
+def late(model: Any) -> None:
+    """A fault that only the start of the run sees, when the model has its new network already."""
+    with pytest.raises(GlassnetError, match="each callback must be"):
+        model.set_params(callbacks=[3]).fit(X_iris, y_iris)
+
+
+def test_a_fit_that_fails_leaves_the_model_as_it_was() -> None:
+    model = MLPClassifier((5,), max_iter=3, tol=0.0, random_state=0)
+    before = set(vars(model))
+    late(model)
+    assert set(vars(model)) == before
+    with pytest.raises(NotFittedError):
+        model.predict(X_iris)
+    with pytest.warns(ConvergenceWarning):
+        model.set_params(callbacks=None).fit(X_iris, y_iris)
+    predicted, classes = model.predict_proba(X_iris), model.classes_
+    late(model.set_params(hidden_layer_sizes=(2,)))
+    np.testing.assert_array_equal(model.predict_proba(X_iris), predicted)
+    assert model.classes_ is classes
+    with pytest.raises(GlassnetError, match="non-finite"):
+        model.set_params(callbacks=None, learning_rate_init=1e300, solver="sgd").fit(X_iris * 1e200, y_iris)
+    np.testing.assert_array_equal(model.predict_proba(X_iris), predicted)
+
+
+def test_a_first_part_that_fails_leaves_no_half_of_a_model() -> None:
+    model = MLPClassifier((5,), callbacks=[3])
+    with pytest.raises(GlassnetError, match="each callback must be"):
+        model.partial_fit(X_iris, y_iris, classes=[0, 1, 2])
+    assert not [name for name in vars(model) if name.endswith("_")]

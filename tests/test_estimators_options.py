@@ -305,6 +305,9 @@ def test_class_weight_of_partial_fit() -> None:
         MLPClassifier(class_weight="balanced").partial_fit(X_iris, y_iris, classes=[0, 1, 2])
     with pytest.raises(GlassnetError, match="class_weight must be None for several labels a row"):
         MLPClassifier(class_weight="balanced").fit(X_iris, np.eye(3, dtype=int)[y_iris])
+    other = clone(model).fit(X_iris, y_iris).set_params(class_weight="balanced")
+    with pytest.raises(GlassnetError, match="class_weight of partial_fit must be a dictionary, or None"):
+        other.partial_fit(X_iris, y_iris)  # what was learned from a dictionary is not balanced
     words = MLPClassifier(class_weight={"no": 2.0, "yes": 1.0}, solver="lbfgs", alpha=1.0, **SMALL, max_iter=2000)
     words.fit(X_iris, np.where(y_iris, "yes", "no"))
     assert words.class_weight_.tolist() == [2.0, 1.0]

@@ -150,8 +150,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "validation": ({"validation": 3}, "validation must be"),
     "callbacks": ({"callbacks": [3]}, "each callback must be"),
     "average": ({"average": 2}, "average must be"),
-    "a seed": ({"rng": "a"}, "SeedSequence"),
-    "a negative seed": ({"rng": -1}, "non-negative"),
+    "a seed": ({"rng": "a"}, "rng must be a whole number from 0 up"),
+    "a negative seed": ({"rng": -1}, "rng must be a whole number from 0 up"),
 }
 
 

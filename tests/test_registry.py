@@ -73,7 +73,7 @@ def test_a_record_is_copied_by_its_name_and_one_of_your_own_field_by_field() -> 
     [
         ("streched", r"unknown wave 'streched': did you mean 'stretched'\? Known: stretched, flat\."),
         ({"name": "flt"}, r"unknown wave 'flt': did you mean 'flat'\?"),
-        ({}, "unknown wave None: Known: stretched, flat"),
+        ({}, r'wave as a dictionary must be one with a "name", received \{\}\. Known: stretched, flat'),
         ({"name": "flat", "width": 1.0}, r"wave 'flat' does not take \{'width': 1.0\}"),
         ({"name": "stretched", "with": 1.0}, r"wave 'stretched' does not take \{'with': 1.0\}"),
         ({"name": "stretched", "width": [1.0]}, r"wave 'stretched' does not take \{'width': \[1.0\]\}"),

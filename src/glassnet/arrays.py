@@ -10,15 +10,27 @@ import numpy.typing as npt
 from glassnet.errors import GlassnetError, fault, type_fault
 
 __all__ = [
-    "Array", "Seed", "as_floats", "as_matrix", "as_rows", "as_weights", "check_count", "check_weights",
+    "Array", "Seed", "as_floats", "as_matrix", "as_rows", "as_weights", "check_count", "check_weights", "generator",
     "mapping_of", "read_only",
 ]  # fmt: skip
 
 Array = npt.NDArray[Any]
 """A NumPy array of float32, float64 or (for complex-step derivatives) complex128."""
 
-Seed = int | np.random.Generator | None
+Seed = int | np.random.Generator | np.random.SeedSequence | None
 """What `numpy.random.default_rng` takes: a seed, a generator, or None for a fresh one."""
+
+
+def generator(rng: Any) -> np.random.Generator:
+    """Return the generator that `rng` (a `Seed`) stands for; raises GlassnetError for what cannot be one.
+
+    >>> generator(0).integers(100)
+    np.int64(85)
+    """
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        raise type_fault("rng", "a whole number from 0 up or a numpy.random.Generator", repr(rng), "rng=0") from error
 
 
 def as_floats(name: str, value: npt.ArrayLike) -> Array:
@@ -28,6 +40,8 @@ def as_floats(name: str, value: npt.ArrayLike) -> Array:
     """
     if hasattr(value, "tocsr"):
         raise type_fault(name, "a dense array", f"a sparse {type(value).__name__}", f"{name}.toarray() makes it dense.")
+    if value is None:
+        raise type_fault(name, "an array", None)
     array = np.asarray(value)
     if array.dtype.kind in "OUSMm":
         try:

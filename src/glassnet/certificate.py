@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from glassnet import losses
-from glassnet.arrays import Array, Seed, check_count
+from glassnet.arrays import Array, Seed, check_count, generator
 from glassnet.errors import GlassnetError, fault
 from glassnet.estimators.consulting import case_of_estimator
 from glassnet.export.numpy_code import to_numpy
@@ -116,7 +116,7 @@ def verify(
     True
     """
     begin = perf_counter()
-    draw = np.random.default_rng(rng)
+    draw = generator(rng)
     X, y = _some(X, y, check_count("max_rows", max_rows, 2), draw)
     case = case_of_estimator(estimator, X, y, None)
     if case.fitted is None:

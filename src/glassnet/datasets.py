@@ -21,13 +21,13 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from glassnet.arrays import Seed, generator
 from glassnet.errors import GlassnetError, choose, fault, type_fault
 
 __all__ = ["DATASETS", "Dataset", "Task", "load", "one_hot"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Task: TypeAlias = Literal["classification", "regression", "codes"]
-Seed: TypeAlias = int | np.random.Generator | np.random.SeedSequence | None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -337,7 +337,7 @@ def load(name: str, *, n_samples: int | None = None, rng: Seed = 0) -> Dataset:
         fields = entry.make()
     else:
         size = entry.n_samples if n_samples is None else _check_size(name, n_samples, entry.n_classes)
-        fields = entry.make(size, _generator(rng))
+        fields = entry.make(size, generator(rng))
     return Dataset(name=name, description=entry.description, source=entry.source, **fields)
 
 
@@ -347,13 +347,6 @@ def _check_size(name: str, n_samples: object, n_classes: int) -> int:
     if n_samples < n_classes:
         raise fault("n_samples", f"at least {n_classes}, one for each class", n_samples)
     return int(n_samples)
-
-
-def _generator(rng: Seed) -> np.random.Generator:
-    try:
-        return np.random.default_rng(rng)
-    except (TypeError, ValueError) as error:
-        raise type_fault("rng", "a whole number from 0 up or a numpy.random.Generator", repr(rng), "rng=0") from error
 
 
 def one_hot(y: npt.ArrayLike, n_classes: int | None = None) -> Floats:

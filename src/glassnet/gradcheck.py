@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from glassnet.arrays import Array, Seed
+from glassnet.arrays import Array, Seed, generator
 from glassnet.errors import choose, fault
 from glassnet.objective import Objective
 
@@ -138,7 +138,7 @@ def check_gradient(
 
     if method == "complex" and not objective.takes_complex:
         raise fault("method", "'central' for functions of your own, which may not take complex numbers", method)
-    seed = int(np.random.default_rng(rng).integers(2**31))
+    seed = int(generator(rng).integers(2**31))
     _, computed = objective.value_and_grad(theta, X, Y, sample_weight, state=state, training=training, rng=seed)
     expected = measure(J, theta, default_step if step is None else step)
     blocks = _compare(objective, computed, expected)

@@ -25,7 +25,7 @@ import numpy as np
 
 from glassnet import activations, initializers, registry
 from glassnet.activations import Activation, ActivationLike
-from glassnet.arrays import Array, Seed, check_count
+from glassnet.arrays import Array, Seed, check_count, generator
 from glassnet.errors import choose, fault
 from glassnet.initializers import InitializerLike
 from glassnet.records import Record
@@ -51,7 +51,9 @@ class Mode:
     @classmethod
     def of(cls, training: bool, rng: Seed | Noise) -> Mode:
         """Return the mode with noise from a seed, a generator, or one generator for each network of a stack."""
-        return cls(training, np.random.default_rng(rng) if isinstance(rng, int | np.integer) else rng)
+        if rng is None or (isinstance(rng, Sequence) and all(isinstance(one, np.random.Generator) for one in rng)):
+            return cls(training, rng)
+        return cls(training, generator(rng))
 
 
 class Layer(Protocol):

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from glassnet import layers
-from glassnet.arrays import Array, Seed, as_matrix, check_count
+from glassnet.arrays import Array, Seed, as_matrix, check_count, generator
 from glassnet.errors import fault, type_fault
 from glassnet.layers import Layer, Mode, Noise
 from glassnet.layout import Layout
@@ -145,10 +145,10 @@ class Network(Record):
 
     def init(self, rng: Seed = 0, dtype: npt.DTypeLike = np.float64) -> Array:
         """Return a starting theta (P,), drawn layer by layer with each layer's initializers."""
-        generator = np.random.default_rng(rng)
+        draw = generator(rng)
         start: dict[str, Array] = {}
         for l, layer in enumerate(self.layers, 1):
-            drawn = layer.init(generator, self.sizes[l - 1])
+            drawn = layer.init(draw, self.sizes[l - 1])
             start |= {f"{name}{l}": array for name, array in drawn.items()}
         return self.layout.pack(start, dtype)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from glassnet.arrays import Array, Seed, as_matrix, check_count
+from glassnet.arrays import Array, Seed, as_matrix, check_count, generator
 from glassnet.engines import get_engine
 from glassnet.network import Network
 
@@ -83,5 +83,5 @@ class Posterior:
 
     def sample(self, n: int, rng: Seed = None) -> Array:
         """Draw n networks from the posterior: theta (n, P), a stack that `net.forward` evaluates at once."""
-        draws = np.random.default_rng(rng).normal(size=(check_count("n", n), len(self.theta)))
+        draws = generator(rng).normal(size=(check_count("n", n), len(self.theta)))
         return np.asarray(self.theta + draws @ self.factor.T)

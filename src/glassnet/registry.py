@@ -12,7 +12,7 @@ from functools import wraps
 from inspect import signature
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
-from glassnet.errors import GlassnetError, choose, type_fault
+from glassnet.errors import GlassnetError, choose, fault, type_fault
 
 __all__ = ["Named", "Spec", "fixed", "make", "non_default", "reduced", "remembered", "spec_of"]
 
@@ -62,8 +62,10 @@ def make(kind: str, table: Mapping[str, Callable[..., R]], spec: str | Mapping[s
         return choose(kind, spec, table)()
     if not isinstance(spec, Mapping):
         raise type_fault(kind, "a name, a record or a pair of functions", repr(spec))
+    if "name" not in spec:
+        raise fault(f"{kind} as a dictionary", 'one with a "name"', dict(spec), f"Known: {', '.join(table)}.")
     options = {key: value for key, value in spec.items() if key != "name"}
-    maker = choose(kind, spec.get("name"), table)
+    maker = choose(kind, spec["name"], table)
     try:
         return maker(**options)
     except TypeError as error:

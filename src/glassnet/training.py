@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from glassnet import optimizers
-from glassnet.arrays import Array, Seed, check_count, mapping_of
+from glassnet.arrays import Array, Seed, check_count, generator, mapping_of
 from glassnet.engines.threads import single_threaded_blas
 from glassnet.errors import fault
 from glassnet.history import COLUMNS, EpochRecord, Run
@@ -153,7 +153,7 @@ def prepare(
     check_count("epochs", epochs)
     if n_threads is not None:
         check_count("n_threads", n_threads)
-    order, noise = np.random.default_rng(rng).spawn(2)
+    order, noise = generator(rng).spawn(2)
     start = _start(objective.net, theta, state, rule, rule_state)
     T = start.theta.dtype
     if mapping_of(Y) is None:  # a mapped file is read, and converted, batch by batch

@@ -134,9 +134,9 @@ class Planned:
     def _plan_kernels(self) -> None:
         job, plan, T = self.job, self.plan, self.dtype.type
         plan[t.MULTIPLY] = kernels.address("multiply", T)
-        for layer, row in zip(job.net.layers, self.layers, strict=True):
+        for l, (layer, row) in enumerate(zip(job.net.layers, self.layers, strict=True), 1):
             if isinstance(layer, Dense):
-                if layer.function != IDENTITY and layer is not job.net.layers[-1]:
+                if layer.function != IDENTITY and l < len(self.layers):
                     self._activate(layer, row)
             else:
                 forward, back = NORMS[type(layer)]

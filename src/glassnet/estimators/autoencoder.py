@@ -97,15 +97,17 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
 
         Raises GlassnetError for input that cannot be right, and where no hidden layer can be the code.
         """
-        self._code_number()
+        number = self._code_number()
         super().fit(X, X, sample_weight, X_val=X_val, y_val=X_val, sample_weight_val=sample_weight_val)
+        self.code_layer_ = number
         return self
 
     @available_if(has_partial_fit)
     def partial_fit(self, X: npt.ArrayLike, y: None = None, sample_weight: npt.ArrayLike | None = None) -> Self:
         """Go through X (m, d) once, going on from where the last call ended; y is not read."""
-        self._code_number()
+        number = self.code_layer_ if hasattr(self, "code_layer_") else self._code_number()
         super().partial_fit(X, X, sample_weight)
+        self.code_layer_ = number
         return self
 
     # ---- what the fit asks for ------------------------------------------------------------------------------------
@@ -157,7 +159,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
     def transform(self, X: npt.ArrayLike) -> Array:
         """Return the code (m, units) of X (m, d): the activations of the narrow layer."""
         check_is_fitted(self, "theta_")
-        return self.activations(X, self._code_number())
+        return self.activations(X, self.code_layer_)
 
     def inverse_transform(self, X: npt.ArrayLike) -> Array:
         """Return rows (m, d) from codes X (m, units): the part of the network behind the code.
@@ -170,7 +172,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
         if code.shape[1] != units:
             raise fault("X", f"codes (m, {units}), as transform gives them", code.shape)
         dense = [l for l, layer in enumerate(net.layers, 1) if isinstance(layer, Dense)]
-        decoder = Network(units, net.layers[dense[self._code_number() - 1] :])
+        decoder = Network(units, net.layers[dense[self.code_layer_ - 1] :])
         theta = self.theta_[net.n_parameters - decoder.n_parameters :]
         state = self.state_[len(self.state_) - decoder.state_layout.size :]
         return get_engine(self.engine).forward(decoder, theta, code, state, PREDICT).output
@@ -191,7 +193,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
 
     @property
     def _n_features_out(self) -> int:
-        return architecture.hidden_sizes(self.hidden_layer_sizes)[self._code_number() - 1]
+        return int(self.coefs_[self.code_layer_ - 1].shape[1])
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

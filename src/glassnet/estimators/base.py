@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import wraps
 from itertools import pairwise
-from typing import Any, Literal, Self
+from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +32,9 @@ from glassnet.network import PREDICT, Network, Trace
 
 __all__ = ["MLP", "Classes", "has_partial_fit", "store"]
 
+M = TypeVar("M")
+R = TypeVar("R")
+P = ParamSpec("P")
 Classes = Literal["new", "same", "known"]
 """What the labels of a call may be: learned anew, all those of the last call, or some of them."""
 
@@ -41,11 +46,30 @@ def has_partial_fit(model: Any) -> bool:
     raise AttributeError(f"partial_fit is only available for solvers that take batches; received {model.solver!r}.")
 
 
+def as_before_if_it_fails(method: Callable[Concatenate[M, P], R]) -> Callable[Concatenate[M, P], R]:
+    """Let the method give the model its attributes back where it raises: what failed leaves no half of a model."""
+
+    @wraps(method)
+    def run(model: M, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        before, ended = dict(vars(model)), False
+        try:
+            result = method(model, *args, **kwargs)
+            ended = True
+            return result
+        finally:
+            if not ended:
+                vars(model).clear()
+                vars(model).update(before)
+
+    return run
+
+
 class MLP(CallbackSupportMixin, BaseEstimator):
     """What the two share: reading the data, fitting, and looking inside."""
 
     _metric: str
 
+    @as_before_if_it_fails
     @with_callbacks
     def fit(
         self,
@@ -64,8 +88,9 @@ class MLP(CallbackSupportMixin, BaseEstimator):
         they decide when to stop, in the place of `validation_fraction`: where both are given, X_val wins, and a warning
         says so. Without it they decide nothing.
 
-        Raises GlassnetError (a ValueError) for input that cannot be right, and where the first epoch diverges. A run
-        that diverges later is warned of, and keeps the last good weights.
+        Raises GlassnetError (a ValueError) for input that cannot be right, and where the first epoch diverges: the
+        model stays as it was before, fitted or not. A run that diverges later is warned of, and keeps the last good
+        weights.
         """
         rows = fitting.begin_fit(
             self, X, y, sample_weight, X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val
@@ -140,6 +165,7 @@ class MLP(CallbackSupportMixin, BaseEstimator):
         return architecture.make_network(self, X.shape[1], Y.shape[1], self._output(Y))
 
     @available_if(has_partial_fit)
+    @as_before_if_it_fails
     def partial_fit(
         self,
         X: npt.ArrayLike,

@@ -175,10 +175,12 @@ class MLPClassifier(ClassifierMixin, MLP):
         balanced = isinstance(self.class_weight, str) and self.class_weight == "balanced"
         if not balanced:
             _check_class_weight(self.class_weight)
-        if classes != "known" or not balanced or not hasattr(self, "class_weight_"):
+        learned = self.__dict__.get("_weighed_by") == "balanced"
+        if classes != "known" or not balanced or not learned:
             if classes == "known" and balanced:
                 remedy = "Pass a dictionary {label: weight}, or sample_weight."
                 raise fault("class_weight of partial_fit", "a dictionary, or None", "'balanced'", remedy)
+            self._weighed_by = self.class_weight
             self.class_weight_ = compute_class_weight(
                 self.class_weight, classes=self.classes_, y=labels, sample_weight=weights
             )

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from glassnet.arrays import Array, check_count
+from glassnet.arrays import Array, check_count, generator
 from glassnet.errors import fault, type_fault
 from glassnet.insight.chains import layouts
 from glassnet.insight.differences import COARSE, Measured, choose_entries, measure, noise_of
@@ -111,11 +111,11 @@ def debug_gradients(
         raise fault("tolerance", "between 0 and 1", tolerance)
     form = form_of(params, shapes)
     foreign = Foreign(functions[0], functions[1] if pair else None, form)
-    generator = np.random.default_rng(rng)
+    draw = generator(rng)
     try:
         _, problems = check_function(foreign, data)
         foreign = replace(foreign, guarded=any(p.code == "changes_data" for p in problems))
-        return _diagnose(foreign, data, tuple(problems), tolerance, max_entries, max_rows, generator)
+        return _diagnose(foreign, data, tuple(problems), tolerance, max_entries, max_rows, draw)
     except Unusable as stop:
         return GradientDiagnosis({}, (stop.problem,), "", "")
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from matplotlib.colors import to_rgb
 from matplotlib.ticker import LogFormatterSciNotation, LogLocator
 
-from glassnet.arrays import Array, Seed, as_floats, check_count
+from glassnet.arrays import Array, Seed, as_floats, check_count, generator
 from glassnet.errors import GlassnetError, fault
 from glassnet.insight.style import (
     CYCLE,
@@ -105,7 +105,7 @@ def random_directions(net: Network, theta: npt.ArrayLike, rng: Seed = 0) -> Arra
     The weights into a unit (a column of W) get the length of theta's own, so that a layer of large weights is moved as
     much as one of small weights. Biases and the parameters of norms stay: they move with nothing.
     """
-    at, draw = np.asarray(theta, dtype=float), np.random.default_rng(rng)
+    at, draw = np.asarray(theta, dtype=float), generator(rng)
     found = np.zeros((2, at.size))
     for direction in found:
         theirs, ours = net.views(at), net.views(direction)
