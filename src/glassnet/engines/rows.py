@@ -12,7 +12,8 @@ from numba.extending import intrinsic
 
 from glassnet.engines.kernels import kernel
 from glassnet.engines.machine import bytes_of, pointer
-from glassnet.engines.micro import INT64, Writer, flip, lanes, scratch
+from glassnet.engines.micro import INT64, Writer, lanes, scratch
+from glassnet.engines.registers import flip
 
 __all__ = ["copy_row"]
 

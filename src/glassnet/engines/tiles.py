@@ -1,4 +1,4 @@
-"""Small products by tiles: any shape, cut into the tiles of micro.py; compiled on its own and called by address.
+"""Small products by tiles: any shape, cut into the tiles of registers.py; compiled on its own and called by address.
 
     0  forward    Z (m, n) = A (m, k) W (k, n)                     Z may be stored transposed
     1  back       dA (m, k) = D (m, n) W^T                         D may be stored transposed
@@ -15,7 +15,8 @@ from numba import int64, void
 
 from glassnet.engines.kernels import kernel
 from glassnet.engines.machine import bytes_of, inner, pointer, to
-from glassnet.engines.micro import VECTORS, apart, dots, flip, lanes, scratch, tile
+from glassnet.engines.micro import VECTORS, apart, lanes, scratch
+from glassnet.engines.registers import dots, flip, tile
 
 __all__ = ["BACK_WAY", "FORWARD_WAY", "GRADIENT_WAY", "MANY"]
 

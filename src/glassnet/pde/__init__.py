@@ -2,6 +2,7 @@
 
 from glassnet.pde.catalogue import EQUATIONS, get
 from glassnet.pde.equations import Equation
-from glassnet.pde.solving import Snapshot, Solution, solve
+from glassnet.pde.solution import Solution
+from glassnet.pde.solving import Snapshot, solve
 
 __all__ = ["EQUATIONS", "Equation", "Snapshot", "Solution", "get", "solve"]
