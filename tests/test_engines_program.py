@@ -58,10 +58,10 @@ def test_parameters_lie_where_theta_has_them(net: Network, m: int) -> None:
             assert row[t.STATS] <= part.start < part.stop <= row[t.STATS] + 2 * row[t.N_IN]
 
 
-@given(net=nets, m=st.integers(1, 70) | st.just(9000))
-def test_what_is_kept_of_each_layer_has_room_and_does_not_overlap(net: Network, m: int) -> None:
+@given(net=nets, m=st.integers(1, 70) | st.just(9000), lanes=st.sampled_from([0, 4, 8, 16]))
+def test_what_is_kept_of_each_layer_has_room_and_does_not_overlap(net: Network, m: int, lanes: int) -> None:
     """The input, a and delta of each layer and what it keeps besides, for m rows each."""
-    written = program.write(net, m)
+    written = program.write(net, m, lanes=lanes)
     taken = [(0, m * (net.n_inputs + 1))]
     for row in written.layers:
         taken.append((row[t.A], m * row[t.LD]))
@@ -86,6 +86,16 @@ def test_z_is_kept_where_its_slope_cannot_be_told_from_a() -> None:
     functions = ["tanh", "relu", "identity", "gelu", "softplus", "softmax"]
     table = program.write(Network(3, [*(Dense(4, function) for function in functions), Dense(2)]), 8).layers
     assert [bool(row[t.Z] == row[t.A]) for row in table] == [True, True, True, False, False, False, True]
+
+
+def test_rows_begin_with_a_vector_where_that_takes_little_room() -> None:
+    def places(units: int, lanes: int) -> int:
+        return int(program.write(Network(3, [Dense(units), Dense(2)]), 8, lanes=lanes).layers[0][t.LD])
+
+    assert [places(100, lanes) for lanes in (0, 4, 8, 16)] == [101, 104, 104, 112]
+    assert [places(50, lanes) for lanes in (8, 16)] == [56, 51], "an eighth more at most"
+    assert places(3, 16) == 4
+    assert program.write(Network(3, [Dense(100)]), 8, lanes=16).layers[0][t.LD] == 100, "what the loss reads"
 
 
 @given(net=nets, m=st.integers(1, 70))

@@ -3,7 +3,8 @@
 Work memory is one vector. For the largest batch of m rows it holds, layer by layer, a[l] (m, units + 1), whose last
 column is 1, so that [A 1] [W; b] = A W + b is one product and [A 1]^T dZ gives both gradients (W and b lie one after
 the other in theta); z[l] of the same shape where f' is not a function of a alone, overwritten by f'(z); what the layer
-keeps for the way back; and delta[l] of the same shape. The last delta stands where z was.
+keeps for the way back; and delta[l] of the same shape. The last delta stands where z was. A row has some places more
+where rows then begin with a vector.
 """
 
 from __future__ import annotations
@@ -102,15 +103,16 @@ def write(net: Network, m: int, *, lanes: int = 0, marked: int = 100, half_speed
     options = np.array([_options(layer) for layer in net.layers])
     memory, single, slow = _Memory(), m == 1, half_speed or m < FEW_ROWS
     parts, m = _parts(net, m), -(-m // SAMPLES) * SAMPLES
-    a_in, theta, stats, blocks, largest = memory.take(m * (net.n_inputs + 1)), 0, 0, 0, 1
+    a_in, ld_in, theta, stats, blocks, largest = memory.take(m * (net.n_inputs + 1)), net.n_inputs + 1, 0, 0, 0, 1
     for l, layer in enumerate(net.layers):
         row, n_in, n_out = table[l], net.sizes[l], net.sizes[l + 1]
         ends = l == len(net.layers) - 1 and isinstance(layer, Dense)  # what the loss reads has no column of ones
-        ld = n_out + (not ends)
+        places = _row(n_out + 1, lanes) if isinstance(layer, Dense) else ld_in  # the others go through both in one way
+        ld = n_out if ends else places
         size = _size(layer, n_in)
         row[[t.KIND, t.N_IN, t.N_OUT]] = KINDS[type(layer)], n_in, n_out
         row[[t.THETA, t.SIZE, t.STATS]] = theta, size, stats
-        row[[t.A_IN, t.LD_IN, t.LD]] = a_in, n_in + 1, ld
+        row[[t.A_IN, t.LD_IN, t.LD]] = a_in, ld_in, ld
         row[t.A] = memory.take(m * ld)
         row[t.Z] = row[t.A] if isinstance(layer, Dense) and (ends or _in_place(layer)) else memory.take(m * ld)
         row[t.OUT] = row[t.Z] if isinstance(layer, Dense) else row[t.A]
@@ -131,7 +133,7 @@ def write(net: Network, m: int, *, lanes: int = 0, marked: int = 100, half_speed
         row[t.FIRST_BLOCK] = blocks
         blocks += -(-max(int(row[t.ROWS]), 1) // int(row[t.BLOCK]))
         largest = max(largest, int(row[t.BLOCK]) * n_out, 2 * n_in)
-        theta, stats, a_in = theta + size, stats + _stats(layer, n_in), int(row[t.A])
+        theta, stats, a_in, ld_in = theta + size, stats + _stats(layer, n_in), int(row[t.A]), ld
     _place_deltas(table, memory, m)
     bits = _place_bits(net, table, m, parts, lanes, marked, slow)
     spare = memory.take(m * (net.n_outputs + 1))
@@ -141,6 +143,12 @@ def write(net: Network, m: int, *, lanes: int = 0, marked: int = 100, half_speed
     return Program(
         table, options, memory.size, spare, targets, weights, row_work, blocks, largest, parts, pieces, bits, single
     )  # fmt: skip
+
+
+def _row(n: int, lanes: int) -> int:
+    """Places of a row of n numbers: whole vectors, where that takes an eighth more at most."""
+    whole = -(-n // max(1, lanes)) * max(1, lanes)
+    return whole if 8 * (whole - n) <= n else n
 
 
 def _place_deltas(table: Array, memory: _Memory, m: int) -> None:

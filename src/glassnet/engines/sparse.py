@@ -21,7 +21,7 @@ from glassnet.engines.kernels import kernel
 from glassnet.engines.machine import bytes_of, inner, pointer, to
 from glassnet.engines.micro import INT32, INT64, Writer, apart, lanes, scratch
 from glassnet.engines.rows import copy_row
-from glassnet.engines.tables import WORD
+from glassnet.engines.tables import LINE, WORD
 from glassnet.engines.tiles import turn
 
 __all__ = ["ones"]
@@ -279,7 +279,7 @@ def multiply_picked(like, m, n, k, bits, stride, far, a, row, step, b, ldb, alph
         for p in range(0, words, some):
             first = WORD * p
             source, places = b + size * (first * ldb + j), ldb
-            if m >= FEW:
+            if m >= FEW and (size * ldb % LINE != 0 or b % LINE != 0):
                 copy_rows(like, min(k - first, WORD * some), columns, wide, source, ldb, panel)
                 source, places = panel, wide
             picked(
