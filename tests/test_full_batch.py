@@ -129,6 +129,41 @@ def test_the_number_of_threads_changes_no_bit(engine: str, monkeypatch: pytest.M
         gn.minimize(objective, theta, X, Y, n_threads=0)
 
 
+def test_a_long_way_over_all_rows_comes_back_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that Ctrl-C is heard; the result is the same to the last bit, and a loss that is no number ends it at once."""
+    compiled = pytest.importorskip("glassnet.engines.compiled")
+    rng = np.random.default_rng(0)
+    net = gn.Network(10, [gn.Dense(60, "relu"), gn.Dense(3, "softmax")])
+    objective = gn.Objective(net, "cross_entropy", l2=1e-3, engine="numba")
+    X, Y, theta = rng.normal(size=(9000, 10)), np.eye(3)[rng.integers(0, 3, 9000)], net.init(0)
+
+    def evaluated() -> tuple[int, float, bytes]:
+        function, calls = FullBatch(objective, theta, *objective.check(X, Y, None)), 0
+        assert function.loops is not None
+
+        for loop in function.loops:
+            run = loop.run
+
+            def counted(*arguments, run=run):
+                nonlocal calls
+                calls += 1
+                run(*arguments)
+
+            loop.run = counted
+        J, grad = function()
+        return calls, J, grad.tobytes()
+
+    once, J, grad = evaluated()
+    monkeypatch.setattr(compiled, "LONGEST", 1)
+    often, again, same = evaluated()
+    assert once == 1
+    assert often == sum(len(lane) for lane in lanes_of(net, len(X))) > 8
+    assert (J, grad) == (again, same)
+    theta[:] = np.nan
+    assert not np.isfinite(evaluated()[1])
+    assert evaluated()[0] == LANES, "each lane ends with its first block"
+
+
 def test_a_fault_in_a_thread_reaches_the_caller() -> None:
     rng = np.random.default_rng(0)
     net = gn.Network(10, [gn.Dense(60, (np.sin, lambda z, a: np.cos(z))), gn.Dense(1)])

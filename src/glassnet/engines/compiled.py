@@ -36,6 +36,8 @@ __all__ = ["CompiledEngine", "FusedLoop"]
 
 MOST_SLOTS = 3
 """Vectors that a rule may remember."""
+LONGEST = 1 << 32
+"""Multiplications, about, of one call that only adds gradients up: a tenth of a second."""
 MOST_EPOCHS = 100_000
 """Epochs for whose results memory is taken at a time."""
 
@@ -166,18 +168,28 @@ class FusedLoop(Planned):
     def sums(self, following: Sequence[FusedLoop]) -> list[tuple[float, Array]]:
         """Return J and dJ/dtheta (P,) at theta as it is now; and those of the loops that follow."""
         loops = [self, *following]
+        in_one_call = 3 * self.theta.size * sum(one.job.rows for one in loops) <= LONGEST
         for one, after in zip(loops, [*following, None], strict=True):
-            one._begin_sums(0 if after is None else after.plan.ctypes.data)
-        self.run(1.0, self.plan.ctypes.data, 0)
+            one._begin_sums(after.plan.ctypes.data if in_one_call and after is not None else 0)
+        for one in loops[:1] if in_one_call else loops:
+            one._run_sums(in_one_call)
         return [one._ended_sums() for one in loops]
+
+    def _run_sums(self, in_one_call: bool) -> None:
+        """Go over all rows, and where that takes long, back to Python in between, where Ctrl-C is heard."""
+        batches = -(-self.job.rows // self.batch)
+        some = batches if in_one_call else max(1, LONGEST // (3 * self.theta.size * self.batch))
+        while (done := int(self.place[t.BATCH])) < batches and self.place[t.END] == t.GOING_ON:
+            self.plan[t.CALLS] = min(some, batches - done)
+            self.run(1.0, self.plan.ctypes.data, 0)
 
     def _begin_sums(self, next_at: int) -> None:
         plan, batches = self.plan, -(-self.job.rows // self.batch)
         if plan[t.ENDLESS] == 0:
-            plan[[t.ENDLESS, t.CALLS, t.TEAM]] = 1, batches, 1
+            plan[[t.ENDLESS, t.TEAM]] = 1, 1
             self._numbers(lambda first, count: 0.0, 0, batches)
             plan[t.NUMBERS_AT] = self.numbers.ctypes.data
-        plan[t.NEXT_AT] = next_at
+        plan[[t.NEXT_AT, t.CALLS]] = next_at, batches
         self.place[:] = 0
         self.facts[t.TOTAL] = 0.0
         self.slots_[:] = 0.0

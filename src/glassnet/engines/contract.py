@@ -165,7 +165,7 @@ class Fused(Protocol):
     def sums(self, following: Sequence[Any]) -> list[tuple[float, Array]]:
         """Return J and dJ/dtheta (P,) at theta as it is now, in the loop's memory; and those of the loops that follow.
 
-        For loops under the rule `AddUp`. All of them run in one call, one after the other.
+        For loops under the rule `AddUp`. They run one after the other, in one call unless that takes long.
         """
 
     def feed(self, job: Job) -> bool:
