@@ -86,7 +86,8 @@ class FullBatch:
             return None
         loops: list[Fused] = []
         for lane in self.lanes:
-            loop = engine.fuse(self._job(lane), self.theta, self._state(), (np.zeros_like(self.theta),))
+            state = self.objective.net.init_state(self.theta.dtype)
+            loop = engine.fuse(self._job(lane), self.theta, state, (np.zeros_like(self.theta),))
             if loop is None:
                 return None
             loops.append(loop)
@@ -104,9 +105,6 @@ class FullBatch:
             AddUp(block, len(X), len(self.data[0])), X, Y, weights, block, self.evaluations, len(X), False, None,
             unused, unused, None, inf, 1, len(self.lanes),
         )  # fmt: skip
-
-    def _state(self) -> Array:
-        return self.objective.net.init_state(self.theta.dtype)
 
     @cached_property
     def work(self) -> list[Work]:

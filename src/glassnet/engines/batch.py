@@ -45,6 +45,7 @@ from glassnet.engines.tables import (
     ROWS,
     ROWWISE,
     SAMPLE_WEIGHTS_AT,
+    SAMPLES,
     SCALE,
     SLOPE,
     SMOOTHING,
@@ -107,13 +108,13 @@ def full(n):
 @inner
 def samples(plan, m):
     """The places of m samples that lie side by side: with two parts, whole lines of the cache."""
-    return full(m) if plan[PARTS] == 1 else (m + 15) & -16
+    return full(m) if plan[PARTS] == 1 else (m + SAMPLES - 1) & -SAMPLES
 
 
 @inner
 def middle_of(plan, m):
     """The row with which the second part of a batch begins, and a line of the cache; m where there is none."""
-    return m if plan[PARTS] == 1 else min(m, max(16, (m // 2 + 8) & -16))
+    return m if plan[PARTS] == 1 else min(m, max(SAMPLES, (m // 2 + SAMPLES // 2) & -SAMPLES))
 
 
 @inner

@@ -52,7 +52,6 @@ from glassnet.engines.tables import (
     BLOWN_UP,
     CALLS,
     CLIP,
-    CLIP_NORM,
     COST,
     DENSE,
     END,
@@ -97,12 +96,9 @@ from glassnet.engines.tables import (
     SEEN,
     SHUFFLE,
     SIZE,
-    SLOTS_AT,
     SNAPSHOTS_AT,
-    SQUARES,
     STATE_AT,
     STATES_AT,
-    STEP,
     TEAM,
     THETA,
     THETA_AT,
@@ -112,13 +108,10 @@ from glassnet.engines.tables import (
     P,
     Q,
 )  # fmt: skip
-from glassnet.engines.updates import finish_block, update
+from glassnet.engines.updates import clipped_step, finish_block, update
 from glassnet.engines.zeros import edge, mark_zeros
 
 __all__ = ["loop", "shuffle"]
-
-SMALL_UNIT = 2.0**-540
-"""What a gradient is measured in whose squares are too large for float64."""
 
 
 @inner
@@ -223,22 +216,6 @@ def update_all(like, plan, facts, numbers, partials, measured, m, me):
         layer = layer_at(plan, l)
         if layer[KIND] == DENSE:
             update(like, plan, layer, l == L - 1, facts, numbers, partials, measured, plan[MEMORY_AT], m, me)
-
-
-@inner
-def clipped_step(like, plan, facts, numbers, partials, me):
-    """The step for the whole gradient, shortened to the length that is allowed."""
-    size, n, total = bytes_of(like), plan[P], 0.0
-    for b in range(plan[BLOCKS]):
-        total += partials[NUMBERS_A_LINE * b + 1]
-    length = np.sqrt(total)
-    if not length < np.inf:  # its square is too large for float64, it is not
-        length = np.sqrt(call(0.0, plan[SQUARES], (plan[SCRATCH_AT], n, SMALL_UNIT))) / SMALL_UNIT
-    scale = to(like, min(1.0, facts[CLIP_NORM] / length)) if length > 0.0 else like
-    low, high = n * me // plan[TEAM], n * (me + 1) // plan[TEAM]
-    here = size * low
-    p, g, s = plan[THETA_AT] + here, plan[SCRATCH_AT] + here, plan[SLOTS_AT] + here
-    call(None, plan[STEP], (p, g, s, n, high - low, numbers, scale))
 
 
 # ---- an epoch -----------------------------------------------------------------------------------------------------

@@ -37,8 +37,6 @@ HALF_OF_RELU = 50
 """Of 100 outputs of relu, so many are expected to be other than zero."""
 ALIGNMENT = 16
 """Places; arrays begin at multiples of it, and may be written to up to the next one."""
-SAMPLES = 16
-"""Places; a batch has room for a multiple of it, so that samples that lie side by side fill lines of the cache."""
 PIECE = 1 << 22
 """Multiplications; a product of twice as many is cut in two, for two threads."""
 PART = 1 << 18
@@ -102,7 +100,7 @@ def write(net: Network, m: int, *, lanes: int = 0, marked: int = 100, half_speed
     table = np.zeros((len(net.layers), t.LAYER_COLUMNS), np.int64)
     options = np.array([_options(layer) for layer in net.layers])
     memory, single, slow = _Memory(), m == 1, half_speed or m < FEW_ROWS
-    parts, m = _parts(net, m), -(-m // SAMPLES) * SAMPLES
+    parts, m = _parts(net, m), -(-m // t.SAMPLES) * t.SAMPLES
     a_in, ld_in, theta, stats, blocks, largest = memory.take(m * (net.n_inputs + 1)), net.n_inputs + 1, 0, 0, 0, 1
     for l, layer in enumerate(net.layers):
         row, n_in, n_out = table[l], net.sizes[l], net.sizes[l + 1]
@@ -171,7 +169,7 @@ def _place_bits(net: Network, table: Array, m: int, parts: int, lanes: int, mark
         if isinstance(layer, Dense) and (row[t.LEAVES_OUT] or back):
             row[t.WORDS] = -(-row[t.ROWS] // t.WORD)
             row[t.BITS] = words.take(m * row[t.WORDS])
-            row[t.SECOND_PART] = -(-(m // parts + SAMPLES) // t.WORD) * t.WORD * row[t.WORDS]
+            row[t.SECOND_PART] = -(-(m // parts + t.SAMPLES) // t.WORD) * t.WORD * row[t.WORDS]
             row[t.COLUMN_BITS] = words.take(parts * row[t.SECOND_PART])
     return words.size
 
@@ -238,6 +236,6 @@ def _block(m: int, rows: int, columns: int, parts: int) -> int:
     count = round(rows * columns / UPDATE_PIECE)
     if parts == 1:
         count = max(_pieces(m * rows * columns, rows), count)
-    elif rows >= SAMPLES:
+    elif rows >= t.SAMPLES:
         count = max(2, count + count % 2)
     return -(-rows // max(1, count))

@@ -12,38 +12,13 @@ from numba.extending import intrinsic
 
 from glassnet.engines.kernels import kernel
 from glassnet.engines.machine import bytes_of, pointer
-from glassnet.engines.micro import INT64, Writer, lanes, scratch
-from glassnet.engines.registers import flip
+from glassnet.engines.micro import Writer, lanes, scratch
+from glassnet.engines.registers import copy_row, flip
 
-__all__ = ["copy_row"]
+__all__: list[str] = []
 
 BLOCK = 256
 """Numbers of a square block of vectors, at most."""
-
-
-@intrinsic
-def copy_row(typingctx: Any, like: Any, n: Any, source: Any, target: Any) -> Any:
-    """target[:n] = source[:n] for n >= 1; nothing is read or written beyond."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        w = Writer(builder, like)
-        _, n, source, target = args
-        L, onward = INT64(w.lanes), INT64(w.lanes * w.size)
-
-        def one_vector(state: list[Any]) -> list[Any]:
-            here, there = state
-            w.store(w.load(here), there)
-            return [w.at(here, onward), w.at(there, onward)]
-
-        before = builder.udiv(builder.sub(n, INT64(1)), L)
-        here, there = w.loop(before, [w.at(source), w.at(target)], one_vector)
-        left = builder.sub(n, builder.mul(before, L))
-        mask = w.mask(left)
-        w.store_end(w.load(here, mask), there, mask, left)
-        return context.get_dummy_value()
-
-    whole = types.int64
-    return types.void(like, whole, whole, whole), codegen
 
 
 @intrinsic

@@ -20,9 +20,8 @@ from numba.extending import intrinsic
 from glassnet.engines.kernels import kernel
 from glassnet.engines.machine import bytes_of, inner, pointer, to
 from glassnet.engines.micro import INT32, INT64, Writer, apart, lanes, scratch
-from glassnet.engines.rows import copy_row
 from glassnet.engines.tables import LINE, WORD
-from glassnet.engines.tiles import turn
+from glassnet.engines.tiles import pack, turn
 
 __all__ = ["ones"]
 
@@ -252,15 +251,6 @@ def spread_row(
 
 
 @inner
-def copy_rows(like, m, n, wide, b, ldb, panel):
-    """Write B (m, n) into the panel, in rows of `wide` places."""
-    apart()
-    size = bytes_of(like)
-    for p in range(m):
-        copy_row(like, n, b + size * p * ldb, panel + size * p * wide)
-
-
-@inner
 def multiply_picked(like, m, n, k, bits, stride, far, a, row, step, b, ldb, alpha, beta, c, ldc):
     """The same for any n; k is the number of places in a row of A.
 
@@ -280,7 +270,7 @@ def multiply_picked(like, m, n, k, bits, stride, far, a, row, step, b, ldb, alph
             first = WORD * p
             source, places = b + size * (first * ldb + j), ldb
             if m >= FEW and (size * ldb % LINE != 0 or b % LINE != 0):
-                copy_rows(like, min(k - first, WORD * some), columns, wide, source, ldb, panel)
+                pack(like, min(k - first, WORD * some), columns, wide, source, ldb, panel)
                 source, places = panel, wide
             picked(
                 like, m, columns, min(some, words - p), bits + far * p, stride, far, a + size * first * step, row, step,

@@ -48,6 +48,8 @@ WORD = 64
 LINE = 64
 """Bytes of a line of the cache. Two threads that write to one line, each to its own numbers, wait for each other."""
 NUMBERS_A_LINE = LINE // 8
+SAMPLES = LINE // 4
+"""Places; a batch has room for a multiple of it, so that samples that lie side by side fill lines of the cache."""
 DENSE, DROPOUT, BATCH_NORM, LAYER_NORM = range(4)
 """Kinds of layers."""
 
@@ -171,4 +173,4 @@ GOING_ON, BAD_LOSS, BLOWN_UP, BAD_THETA = range(4)
     LOSS,
     COST,  # of each part of a batch
     FACT_LENGTH,
-) = (*range(7), *range(8, 11), 16, 32)
+) = (*range(7), *range(8, 11), 2 * NUMBERS_A_LINE, 4 * NUMBERS_A_LINE)

@@ -16,9 +16,9 @@ from numba import int64, void
 from glassnet.engines.kernels import kernel
 from glassnet.engines.machine import bytes_of, inner, pointer, to
 from glassnet.engines.micro import VECTORS, apart, lanes, scratch
-from glassnet.engines.registers import dots, flip, tile
+from glassnet.engines.registers import copy_row, dots, flip, tile
 
-__all__ = ["BACK_WAY", "FORWARD_WAY", "GRADIENT_WAY", "MANY"]
+__all__ = ["BACK_WAY", "FORWARD_WAY", "GRADIENT_WAY", "MANY", "pack", "turn"]
 
 FORWARD_WAY, BACK_WAY, GRADIENT_WAY = range(3)
 MANY = VECTORS == 64
@@ -108,14 +108,9 @@ def narrow(like, m, n, k, a, row, step, b, ldb, alpha, beta, c, ldc):
 def pack(like, m, n, wide, b, ldb, panel):
     """Write B (m, n) into the panel, in rows of `wide` places."""
     apart()
-    B, P = pointer(like, b), pointer(like, panel)
+    size = bytes_of(like)
     for p in range(m):
-        if n == wide:
-            for j in range(2 * lanes(like)):
-                P[p * wide + j] = B[p * ldb + j]
-        else:
-            for j in range(n):
-                P[p * wide + j] = B[p * ldb + j]
+        copy_row(like, n, b + size * p * ldb, panel + size * p * wide)
 
 
 @inner

@@ -5,13 +5,16 @@ Names as in batch.py.
 
 from __future__ import annotations
 
+import numpy as np
 from numba import int64
 
 from glassnet.engines.batch import middle_of, strides
 from glassnet.engines.machine import bytes_of, call, inner, pointer, prefetch, to
 from glassnet.engines.tables import (
     BLOCK,
+    BLOCKS,
     CLIP,
+    CLIP_NORM,
     DELTA,
     DIRECT,
     FIRST_BLOCK,
@@ -37,10 +40,12 @@ from glassnet.engines.tables import (
 )  # fmt: skip
 from glassnet.engines.zeros import layer_gradient
 
-__all__ = ["finish_block", "update"]
+__all__ = ["clipped_step", "finish_block", "update"]
 
 AT_ONCE = 256
 """Numbers of theta that are updated at a time, where two parts of a batch have formed their gradient."""
+SMALL_UNIT = 2.0**-540
+"""What a gradient is measured in whose squares are too large for float64."""
 
 
 @inner
@@ -147,3 +152,19 @@ def update(like, plan, layer, is_last, facts, numbers, partials, measured, base,
                 like, plan, facts, numbers, partials, measured, start, n_weights, (high - low) * n, g,
                 layer[FIRST_BLOCK] + b, int64(0),
             )  # fmt: skip
+
+
+@inner
+def clipped_step(like, plan, facts, numbers, partials, me):
+    """The step for the whole gradient, shortened to the length that is allowed."""
+    size, n, total = bytes_of(like), plan[P], 0.0
+    for b in range(plan[BLOCKS]):
+        total += partials[NUMBERS_A_LINE * b + 1]
+    length = np.sqrt(total)
+    if not length < np.inf:  # its square is too large for float64, it is not
+        length = np.sqrt(call(0.0, plan[SQUARES], (plan[SCRATCH_AT], n, SMALL_UNIT))) / SMALL_UNIT
+    scale = to(like, min(1.0, facts[CLIP_NORM] / length)) if length > 0.0 else like
+    low, high = n * me // plan[TEAM], n * (me + 1) // plan[TEAM]
+    here = size * low
+    p, g, s = plan[THETA_AT] + here, plan[SCRATCH_AT] + here, plan[SLOTS_AT] + here
+    call(None, plan[STEP], (p, g, s, n, high - low, numbers, scale))
